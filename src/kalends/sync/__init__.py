@@ -1,0 +1,1 @@
+"""Where providers meet the store: the only folder that imports both. See `worker` for how a turn runs."""
