@@ -1,0 +1,71 @@
+"""Open ways into calendar systems: one provider per account, rebuilt when its settings or credentials change."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from kalends.clock import Clock
+from kalends.providers.protocol import Provider
+from kalends.seal import Seal
+from kalends.store import accounts
+from kalends.store.accounts import Account
+from kalends.store.door import Connection, Store
+from kalends.sync.circuit import Circuit
+
+ProviderFactory = Callable[[Account, Mapping[str, Any]], Provider]
+"""Builds a provider from an account and its unsealed credentials. Raises ProviderError for settings that can't work."""
+
+
+@dataclass
+class Open:
+    """One account in use. `print` tells whether the row it was built from is still the row that stands."""
+
+    account: Account
+    provider: Provider
+    circuit: Circuit
+    print: bytes
+    turns: int = 0
+    """Pulls running now."""
+
+
+class Connections:
+    def __init__(
+        self,
+        store: Store,
+        seal: Seal,
+        factories: Mapping[str, ProviderFactory],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._store, self._seal, self._factories = store, seal, factories
+        self._clock, self._rng = clock, rng
+        self._open: dict[str, Open] = {}
+
+    async def of(self, account: Account) -> Open:
+        """The open connection of this account. Closes an older one whose settings no longer stand."""
+        print_ = _print(account)
+        known = self._open.get(account.id)
+        if known is not None and known.print == print_:
+            known.account = account
+            return known
+        if known is not None:
+            del self._open[account.id]
+            await known.provider.aclose()
+        credentials = await self._store.read(self._unseal, account.id)
+        provider = self._factories[account.kind](account, credentials)
+        opened = Open(account, provider, Circuit(self._clock, self._rng), print_)
+        return self._open.setdefault(account.id, opened)
+
+    def _unseal(self, conn: Connection, account: str) -> Mapping[str, Any]:
+        return accounts.credentials(conn, self._seal, account)
+
+    async def aclose(self) -> None:
+        opened, self._open = self._open, {}
+        for connection in opened.values():
+            await connection.provider.aclose()
+
+
+def _print(account: Account) -> bytes:
+    return sha256(repr((account.kind, account.settings, account.sealed)).encode()).digest()

@@ -1,0 +1,70 @@
+"""Listens for a group of calendars: the turn behind a due row of kind `stream`.
+
+The turn lasts as long as the stream does. While it listens it renews its lease, so that no second worker opens the same
+group. What it hears only wakes calendars; what it heard is forgotten at once.
+"""
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import timedelta
+
+from kalends.bus import Bus, Topic
+from kalends.clock import Clock
+from kalends.metrics import Metrics
+from kalends.model.event import CalendarId
+from kalends.providers.protocol import Heard, ProviderError, Streamer
+from kalends.store import calendars, due
+from kalends.store.calendars import Calendar
+from kalends.store.door import Connection, Store
+from kalends.store.due import NEWS, Lease
+
+LEASE = timedelta(seconds=240)
+"""Longer than two missed heartbeats."""
+RENEW = timedelta(seconds=20)
+"""How often, at most, the lease is renewed and the calendars' proof of life is written."""
+
+
+@dataclass
+class Listening:
+    """One turn. `lease` moves on with every renewal."""
+
+    store: Store
+    bus: Bus
+    clock: Clock
+    metrics: Metrics
+    lease: Lease
+    members: tuple[Calendar, ...]
+    streamer: Streamer
+    kind: str
+
+    async def run(self) -> None:
+        """Returns when the group's membership changed. Raises ProviderError and LeaseLost."""
+        ids = {CalendarId(member.address): member.id for member in self.members}
+        renewed = float("-inf")
+        async with aclosing(self.streamer.listen(frozenset(ids))) as hearing:  # type: ignore[type-var]
+            async for heard in hearing:
+                await self._wake(heard, ids)
+                if self.clock.monotonic() - renewed < RENEW.total_seconds() and not heard.failed:
+                    continue
+                renewed = self.clock.monotonic()
+                if await self.store.run(self._renew, heard.failed, ids):
+                    return
+
+    async def _wake(self, heard: Heard, ids: Mapping[CalendarId, str]) -> None:
+        woken = sorted(ids[address] for address in heard.calendars if address in ids)
+        if not woken:
+            return
+        self.metrics.heard.labels(self.kind).inc(len(woken))
+        await self.store.run(due.wake, "pull", woken, self.clock.now(), NEWS)
+        self.bus.hint(Topic.DUE)
+
+    def _renew(
+        self, conn: Connection, failed: Mapping[CalendarId, ProviderError], ids: Mapping[CalendarId, str]
+    ) -> bool:
+        """Whether the group has changed and must be listened to anew."""
+        now = self.clock.now()
+        self.lease, woken = due.extend(conn, self.lease, now, self.clock.stretch(LEASE))
+        alive = [id_ for address, id_ in ids.items() if address not in failed]
+        calendars.heard(conn, self.lease, alive, now)
+        return woken

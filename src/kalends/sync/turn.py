@@ -1,0 +1,201 @@
+"""One turn of a due row: run it, and whatever happens, leave behind a verdict.
+
+This is the one place where any exception becomes data (`verdict.judge`); nothing that goes wrong in one turn reaches
+another. A turn that can't even record its verdict lets its lease run out, and somebody else takes the row.
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from kalends.bus import Bus, Topic
+from kalends.clock import Clock
+from kalends.metrics import Metrics
+from kalends.providers.protocol import Streamer, Unavailable
+from kalends.store import accounts, calendars, due
+from kalends.store.accounts import Account
+from kalends.store.door import Connection, Store, StoreError
+from kalends.store.due import ROUTINE, Lease, LeaseLost
+from kalends.sync import pull
+from kalends.sync.connections import Connections, Open
+from kalends.sync.pull import Pull, Tally
+from kalends.sync.stream import Listening
+from kalends.sync.verdict import Outcome, Verdict, judge
+
+_CROWDED = timedelta(seconds=0.5)
+_log = structlog.get_logger("kalends.sync")
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Runs turns. `pulls_per_account` keeps one slow account from taking every place."""
+
+    store: Store
+    bus: Bus
+    clock: Clock
+    rng: random.Random
+    metrics: Metrics
+    connections: Connections
+    pulls_per_account: int
+
+    async def run(self, lease: Lease) -> None:
+        """Whatever happens in here is this turn's trouble alone. Raises nothing but CancelledError."""
+        try:
+            await (self._pull(lease) if lease.kind == "pull" else self._listen(lease))
+        except LeaseLost:
+            self.metrics.lease_lost.inc()
+            _log.info("turn", kind=lease.kind, id=lease.id, verdict=Outcome.LEASE_LOST.value)
+        except StoreError as error:
+            _log.error("turn", kind=lease.kind, id=lease.id, verdict="store", reason=str(error))
+        except Exception as error:  # noqa: BLE001  # our own mistake: say so, let the lease run out, go on
+            _log.error("turn", kind=lease.kind, id=lease.id, verdict=Outcome.BROKEN.value, exc_info=error)
+
+    async def _pull(self, lease: Lease) -> None:
+        begun = await self.store.read(pull.begin, lease.id)
+        if begun is None:
+            await self.store.run(due.forget, "pull", [lease.id])
+            return
+        if await self._stands_back(lease, self._rest_of(begun.account)):
+            return
+        try:
+            connection = await self.connections.of(begun.account)
+        except Exception as error:  # noqa: BLE001
+            await self._record(lease, error, begun.account, begun.calendar.id)
+            return
+        if await self._stands_back(lease, self._crowded(connection) or connection.circuit.wait()):
+            return
+        turn = Pull(self.store, self.bus, self.clock, lease, begun, connection)
+        started = self.clock.monotonic()
+        connection.turns += 1
+        try:
+            tally = await turn.run()
+        except (LeaseLost, StoreError, asyncio.CancelledError):
+            connection.circuit.abandoned()
+            raise
+        except Exception as error:  # noqa: BLE001
+            _tell(connection, error)
+            await self._record(turn.lease, error, begun.account, begun.calendar.id)
+        else:
+            connection.circuit.succeeded()
+            self._report(turn, tally, self.clock.monotonic() - started)
+        finally:
+            connection.turns -= 1
+
+    async def _listen(self, lease: Lease) -> None:
+        members = await self.store.read(calendars.in_stream, lease.id)
+        account = await self.store.read(accounts.get, members[0].account) if members else None
+        if account is None:
+            await self.store.run(due.forget, "stream", [lease.id])
+            return
+        if await self._stands_back(lease, self._rest_of(account)):
+            return
+        listening: Listening | None = None
+        try:
+            streamer = (await self.connections.of(account)).provider
+            assert isinstance(streamer, Streamer), "only calendars of streaming providers are grouped"
+            listening = Listening(
+                self.store, self.bus, self.clock, self.metrics, lease, tuple(members), streamer, account.kind
+            )
+            await listening.run()
+        except (LeaseLost, StoreError):
+            raise
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(listening.lease if listening else lease))
+            raise
+        except Exception as error:  # noqa: BLE001
+            await self._record(listening.lease if listening else lease, error, account, None)
+            await self.store.run(self._poll_instead, [member.id for member in members])
+            self.bus.hint(Topic.DUE)
+        else:
+            await self._give_back(listening.lease)
+
+    def _rest_of(self, account: Account) -> timedelta | None:
+        """How long, on the clock, a throttled or locked-out account must still be left alone."""
+        now = self.clock.now()
+        if account.retry_at is None or account.retry_at <= now:
+            return None
+        return (account.retry_at - now) * (1 + self.rng.random() * 0.1)
+
+    def _crowded(self, connection: Open) -> timedelta | None:
+        return self.clock.stretch(_CROWDED) if connection.turns >= self.pulls_per_account else None
+
+    async def _stands_back(self, lease: Lease, wait: timedelta | None) -> bool:
+        if wait is not None:
+            await self.store.run(due.finish, lease, self.clock.now(), wait, wait, lease.failures)
+        return wait is not None
+
+    async def _record(self, lease: Lease, error: Exception, account: Account, calendar: str | None) -> None:
+        verdict = judge(error, lease.failures, self.rng)
+        self.metrics.turns.labels(lease.kind, account.kind, verdict.outcome.value).inc()
+        if verdict.outcome is Outcome.THROTTLED:
+            self.metrics.throttled.labels(account.kind).inc(verdict.retry_in.total_seconds())
+        _log.warning(
+            "turn",
+            kind=lease.kind,
+            id=lease.id,
+            provider=account.kind,
+            verdict=verdict.outcome.value,
+            failures=lease.failures,
+            retry_s=round(verdict.retry_in.total_seconds(), 1),
+            reason=verdict.reason,
+            exc_info=error if verdict.outcome is Outcome.BROKEN else None,
+        )
+        await self.store.run(self._write, lease, verdict, account.id, calendar)
+        self.bus.hint(Topic.FEED)
+
+    def _write(self, conn: Connection, lease: Lease, verdict: Verdict, account: str, calendar: str | None) -> None:
+        """What a failed turn leaves behind, in one transaction."""
+        now, wait = self.clock.now(), self.clock.stretch(verdict.retry_in)
+        due.hold(conn, lease)
+        if calendar is not None and verdict.calendar is not None:
+            calendars.set_state(conn, calendar, verdict.calendar, verdict.reason, now)
+        if calendar is not None and verdict.forget_cursor:
+            calendars.forget_cursor(conn, calendar)
+        if verdict.account is not None:
+            accounts.set_state(conn, account, verdict.account, verdict.reason, now)
+        if verdict.rest_account:
+            accounts.rest_until(conn, account, now + wait)
+        failures = lease.failures + 1 if verdict.counts_as_failure else lease.failures
+        due.finish(conn, lease, now, wait, wait, failures)
+
+    def _report(self, turn: Pull, tally: Tally, seconds: float) -> None:
+        kind = turn.begun.account.kind
+        self.metrics.turns.labels("pull", kind, Outcome.DONE.value).inc()
+        counted = {"created": tally.created, "updated": tally.updated, "removed": tally.removed}
+        for change, count in counted.items():
+            self.metrics.applied.labels(kind, change).inc(count)
+        for lag in tally.lags:
+            self.metrics.lag.labels(kind).observe(lag.total_seconds())
+        _log.info(
+            "turn",
+            kind="pull",
+            id=turn.begun.calendar.id,
+            provider=kind,
+            verdict=Outcome.DONE.value,
+            pages=tally.pages,
+            **counted,
+            unreadable=tally.unreadable,
+            ms=round(seconds * 1000),
+        )
+
+    async def _give_back(self, lease: Lease) -> None:
+        """The group may be opened again at once, here or elsewhere."""
+        with suppress(LeaseLost, StoreError):
+            await self.store.run(due.finish, lease, self.clock.now(), timedelta(0), timedelta(0))
+
+    def _poll_instead(self, conn: Connection, ids: list[str]) -> None:
+        """Without a stream nothing proves that no change was missed: look once now, then poll."""
+        calendars.unheard(conn, ids)
+        due.wake(conn, "pull", ids, self.clock.now(), ROUTINE)
+
+
+def _tell(connection: Open, error: Exception) -> None:
+    """Only silence opens the circuit: a server that answers with an error is not down."""
+    if isinstance(error, Unavailable):
+        connection.circuit.failed()
+    else:
+        connection.circuit.abandoned()

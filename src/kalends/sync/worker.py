@@ -1,0 +1,118 @@
+"""The worker: claims what is due, runs a turn for each, and goes on. Start reading the engine here.
+
+Any number of workers may run over one PostgreSQL database; none leads. A turn is never interrupted by a wake: the wake
+lowers `due_at` in the row, and `due.finish` sees it.
+
+    Worker.run ─▶ _keep_claiming("pull")   ─▶ due.claim ─▶ Turns.run ─▶ Pull.run       (turn.py, pull.py)
+               └▶ _keep_claiming("stream") ─▶ due.claim ─▶ Turns.run ─▶ Listening.run  (stream.py)
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from kalends.bus import POLL_SECONDS, Bus, Topic
+from kalends.clock import Clock
+from kalends.store import due
+from kalends.store.door import Store, StoreError
+from kalends.store.due import Lease, Since, since_after
+from kalends.sync import pull, stream
+from kalends.sync.turn import Turns
+
+BATCH = 32
+"""Rows per claim."""
+SWEEP = timedelta(seconds=60)
+"""How often everything is looked at, without the lower bound of the scan."""
+DRAIN_SECONDS = 20.0
+"""How long running pulls may go on after `stop`; each page they commit is kept in any case."""
+_log = structlog.get_logger("kalends.sync")
+
+
+@dataclass
+class Scan:
+    """Where the next claim begins to look."""
+
+    claimed: Since = field(default_factory=dict)
+    swept_at: float = float("-inf")
+
+    def since(self, clock: Clock) -> Since | None:
+        """None once a minute and at start: look at everything."""
+        if clock.monotonic() - self.swept_at >= SWEEP.total_seconds():
+            self.swept_at = clock.monotonic()
+            return None
+        return self.claimed
+
+
+@dataclass
+class Worker:
+    store: Store
+    bus: Bus
+    clock: Clock
+    turns: Turns
+    turns_at_once: int = 64
+    streams_at_once: int = 64
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Works until `stop`; then streams end at once, pulls get a moment, and the connections are closed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_claiming("pull", self.turns_at_once, pull.LEASE, DRAIN_SECONDS))
+                group.create_task(self._keep_claiming("stream", self.streams_at_once, stream.LEASE, 0))
+        finally:
+            await self.turns.connections.aclose()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.bus.hint(Topic.DUE)
+
+    async def _keep_claiming(self, kind: str, places: int, length: timedelta, drain_seconds: float) -> None:
+        running: dict[asyncio.Task[None], None] = {}
+        scan = Scan()
+        async with asyncio.TaskGroup() as group:
+            while not self._stopping.is_set():
+                mark = self.bus.mark(Topic.DUE)
+                limit = min(places - len(running), BATCH)
+                leases = await self._claim(kind, limit, length, scan) if limit else []
+                for lease in leases:
+                    task = group.create_task(self.turns.run(lease))
+                    running[task] = None
+                    task.add_done_callback(lambda done: self._ended(done, running))
+                if not limit or len(leases) < limit:
+                    await self._until_due(kind, mark, full=not limit)
+            if running and drain_seconds:
+                await asyncio.wait(list(running), timeout=drain_seconds)
+            for task in list(running):
+                task.cancel()
+
+    def _ended(self, task: asyncio.Task[None], running: dict[asyncio.Task[None], None]) -> None:
+        was_full = len(running) >= self.turns_at_once
+        running.pop(task, None)
+        if was_full:
+            self.bus.hint(Topic.DUE)
+
+    async def _claim(self, kind: str, limit: int, length: timedelta, scan: Scan) -> list[Lease]:
+        since = scan.since(self.clock)
+        try:
+            stretched = self.clock.stretch(length)
+            leases = await self.store.run(due.claim, [kind], self.clock.now(), stretched, limit, since)
+        except StoreError as error:
+            _log.error("claim", kind=kind, verdict="store", reason=str(error))
+            await asyncio.sleep(POLL_SECONDS)
+            return []
+        scan.claimed = since_after(scan.claimed, leases)
+        return leases
+
+    async def _until_due(self, kind: str, mark: int, full: bool) -> None:
+        """Sleeps until a hint, the next due row, or a second have passed."""
+        seconds = POLL_SECONDS
+        if not full:
+            try:
+                wait = await self.store.read(due.next_due, [kind], self.clock.now())
+            except StoreError:
+                wait = None
+            if wait is not None:
+                seconds = min(POLL_SECONDS, wait.total_seconds() / self.clock.factor)
+        await self.bus.wait(Topic.DUE, mark, seconds)
