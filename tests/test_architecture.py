@@ -92,7 +92,9 @@ def test_imports_run_in_one_direction(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_hub_and_sandbox_meet_only_on_the_wire(path: Path) -> None:
     package = path.relative_to(SOURCE).parts[0]
-    others = {"kalends": ["kalends_sandbox", "kalends_sim"], "kalends_sandbox": ["kalends", "kalends_sim"]}.get(package, [])
+    others = {"kalends": ["kalends_sandbox", "kalends_sim"], "kalends_sandbox": ["kalends", "kalends_sim"]}.get(
+        package, []
+    )
 
     strays = [i for i in imports(path) if any(is_within(i, other) for other in others)]
 
@@ -131,7 +133,9 @@ def test_sql_lives_in_the_store(path: Path) -> None:
 def test_functions_and_modules_stay_small(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     functions = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = [f"{n.name} ({n.end_lineno - n.lineno + 1})" for n in functions if n.end_lineno and n.end_lineno - n.lineno >= 60]
+    long = [
+        f"{n.name} ({n.end_lineno - n.lineno + 1})" for n in functions if n.end_lineno and n.end_lineno - n.lineno >= 60
+    ]
 
     assert lines <= 400, f"{name_of(path)} has {lines} lines: which two things does it do?"
     assert long == [], f"{name_of(path)}: functions over 60 lines: {long}"
@@ -151,7 +155,9 @@ def test_time_and_randomness_come_through_the_seams(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_task_runs_loose(path: Path) -> None:
     calls = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call)]
-    loose = [n.lineno for n in calls if ast.unparse(n.value).startswith(("asyncio.create_task", "asyncio.ensure_future"))]
+    loose = [
+        n.lineno for n in calls if ast.unparse(n.value).startswith(("asyncio.create_task", "asyncio.ensure_future"))
+    ]
 
     assert loose == [], f"{name_of(path)}: tasks nobody keeps at lines {loose}: use a task group"
 

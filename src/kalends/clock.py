@@ -12,7 +12,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    factor: float
+    @property
+    def factor(self) -> float:
+        """How many of this clock's seconds pass in a real one."""
+        ...
 
     def now(self) -> datetime: ...
 

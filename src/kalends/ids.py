@@ -8,8 +8,10 @@ from typing import Protocol
 
 
 class Ids(Protocol):
-    rng: random.Random
-    """For jitter and choices; never for secrets."""
+    @property
+    def rng(self) -> random.Random:
+        """For jitter and choices; never for secrets."""
+        ...
 
     def new(self, prefix: str) -> str:
         """A fresh id such as `acc_k3v9…`: 80 random bits in lower-case base 32."""

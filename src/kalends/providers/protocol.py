@@ -15,7 +15,7 @@ HTTP door given to it, takes time and randomness as arguments, and holds no stat
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NewType, Protocol, runtime_checkable
 
 from kalends.model.event import CalendarId, Event, ItemId, Unreadable, Version

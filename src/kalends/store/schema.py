@@ -114,9 +114,14 @@ calendars = Table(
     Column("changed_at", Instant),  # a pull last brought something different
     Column("reconciled_at", Instant),  # everything was last read again
     Column("lags", Text, nullable=False),  # the last 64 lags in ms, comma-separated: provider's change → committed here
-    Column("removed_in_pull", Integer, nullable=False),  # what the unfinished pull took away so far; the breaker reads it
+    Column(
+        "removed_in_pull", Integer, nullable=False
+    ),  # what the unfinished pull took away so far; the breaker reads it
     Column("items_at_pull", Integer, nullable=False),  # what was there when the pull began
     Column("release_until", Instant),  # an admin allowed large removals until then
+    Column(
+        "longest", BigInteger, nullable=False, server_default="0"
+    ),  # µs of its longest event ever: bounds searches by time
     UniqueConstraint("account", "address"),
     Index(None, "stream"),
 )
@@ -136,6 +141,7 @@ events = Table(
     Column("id", _Sequence, primary_key=True, autoincrement=True),
     Column("calendar", ForeignKey("calendars.id"), nullable=False),
     Column("item", Text, nullable=False),
+    Column("key", Text, nullable=False),  # its name in the feed and the API: made of calendar, uid and original start
     Column("uid", Text, nullable=False),
     Column("original_start", Instant),
     Column("version", Text, nullable=False),
@@ -162,7 +168,7 @@ events = Table(
     Column("modified_at", Instant),
     UniqueConstraint("calendar", "item"),
     Index(None, "calendar", "end", "start"),
-    Index(None, "calendar", "uid", "original_start"),
+    Index(None, "key"),
     Index(None, "calendar", "master"),
     sqlite_autoincrement=True,
 )
@@ -203,10 +209,14 @@ changes = Table(
     "changes",
     metadata,
     Column("seq", _Sequence, primary_key=True, autoincrement=True),
-    Column("xid", BigInteger, nullable=False),  # PostgreSQL's transaction id; 0 on SQLite, where commit order is seq order
+    Column(
+        "xid", BigInteger, nullable=False
+    ),  # PostgreSQL's transaction id; 0 on SQLite, where commit order is seq order
     Column("organization", ForeignKey("organizations.id"), nullable=False),
     Column("at", Instant, nullable=False),
-    Column("kind", Text, nullable=False),  # event.created, event.updated, event.removed, calendar.state, account.state …
+    Column(
+        "kind", Text, nullable=False
+    ),  # event.created, event.updated, event.removed, calendar.state, account.state …
     Column("calendar", Text),
     Column("key", Text, nullable=False),  # the row that became different
     Column("version", Text, nullable=False),
@@ -265,3 +275,15 @@ devices = Table(
     Column("revoked_at", Instant),
 )
 
+tokens = Table(
+    "tokens",  # for scripts that use the API
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("organization", ForeignKey("organizations.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the token
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("seen_at", Instant),
+    Column("revoked_at", Instant),
+)

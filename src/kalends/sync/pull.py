@@ -7,7 +7,7 @@ Each page is committed with its cursor, so a turn that dies loses one page of wo
 said is not even known here: the provider's delta is the only truth.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kalends.bus import Bus, Topic
@@ -49,6 +49,7 @@ class Tally:
     updated: int = 0
     removed: int = 0
     unreadable: int = 0
+    lags: list[timedelta] = field(default_factory=list)
 
     def add(self, applied: events.Applied) -> None:
         self.pages += 1
@@ -56,6 +57,7 @@ class Tally:
         self.updated += applied.updated
         self.removed += applied.removed
         self.unreadable += applied.unreadable
+        self.lags += applied.lags
 
 
 def begin(conn: Connection, calendar_id: str) -> Begun | None:

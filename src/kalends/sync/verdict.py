@@ -99,7 +99,8 @@ def _throttled(error: Throttled, failures: int, rng: random.Random) -> Verdict:
 
 def back_off(failures: int, rng: random.Random) -> timedelta:
     """Doubling from five seconds to ten minutes; the upper half of each step is drawn at random."""
-    top = min(FIRST_WAIT * 2 ** min(failures, 16), LONGEST_WAIT)
+    doublings: int = 2 ** min(failures, 16)
+    top = min(FIRST_WAIT * doublings, LONGEST_WAIT)
     return top * (0.5 + rng.random() / 2)
 
 

@@ -1,0 +1,129 @@
+"""The one place that wires everything: from a configuration to a running hub."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from kalends import __version__
+from kalends.bus import Bus, LocalBus
+from kalends.clock import Clock, RealClock, ScaledClock
+from kalends.config import Config
+from kalends.ids import Ids, RandomIds
+from kalends.metrics import Metrics
+from kalends.providers.protocol import Provider
+from kalends.seal import Seal, open_seal
+from kalends.store import accounts, due, organizations
+from kalends.store.accounts import Account
+from kalends.store.door import Connection, Store, open_store
+from kalends.sync.connections import Connections, ProviderFactory
+from kalends.sync.turn import Turns
+from kalends.sync.worker import Worker
+
+
+@dataclass(frozen=True)
+class Hub:
+    """Everything a part of Kalends may need, made once."""
+
+    config: Config
+    clock: Clock
+    ids: Ids
+    store: Store
+    bus: Bus
+    seal: Seal
+    organization: str
+    factories: Mapping[str, ProviderFactory]
+    metrics: Metrics = field(default_factory=Metrics)
+
+    @property
+    def version(self) -> str:
+        return __version__
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        return self.metrics.registry
+
+    @property
+    def base_url(self) -> str:
+        return self.config.public_url
+
+    @property
+    def stale_after(self) -> timedelta:
+        """On the clock."""
+        return self.clock.stretch(timedelta(seconds=self.config.stale_after_seconds))
+
+    def connections(self) -> Connections:
+        return Connections(self.store, self.seal, self.factories, self.clock, self.ids.rng)
+
+    def worker(self) -> Worker:
+        at_once = self.config.turns_at_once
+        turns = Turns(
+            self.store, self.bus, self.clock, self.ids.rng, self.metrics, self.connections(), max(1, at_once // 2)
+        )
+        return Worker(self.store, self.bus, self.clock, turns, at_once, self.config.streams_at_once)
+
+
+@asynccontextmanager
+async def open_hub(config: Config, *, exclusive: bool = False) -> AsyncIterator[Hub]:
+    """A hub over the configured store, for as long as the block lasts. Raises StoreError and SealError.
+
+    `exclusive`: this process serves. On SQLite nobody else may then, and what a killed predecessor had in hand is taken
+    up at once; the command line opens the store beside a server.
+    """
+    clock, ids = clock_of(config), RandomIds()
+    store = await open_store(config.url, exclusive=exclusive)
+    try:
+        needed = await store.read(accounts.sealing_keys)
+        may_create = config.secret_key_file is None and not needed
+        seal = open_seal(config.key_file, ids.noise, may_create=may_create)
+        seal.require(needed)
+        organization = await store.run(_ensure_organization, ids, config.region, clock)
+        if exclusive and config.url.startswith("sqlite"):
+            await store.run(due.break_leases, clock.now())
+        async with _bus_of(config) as bus:
+            yield Hub(config, clock, ids, store, bus, seal, organization, factories(ids.rng))
+    finally:
+        await store.aclose()
+
+
+def clock_of(config: Config) -> Clock:
+    start = config.clock_starts_at
+    return RealClock() if start is None else ScaledClock(start, config.clock_factor, config.clock_origin)
+
+
+def factories(rng: random.Random) -> Mapping[str, ProviderFactory]:
+    """One line per calendar system. Each is imported only when an account needs it: its code costs start-up time."""
+
+    def exchange(account: Account, credentials: Mapping[str, Any]) -> Provider:
+        from kalends.providers.exchange.provider import ExchangeProvider
+        from kalends.providers.exchange.settings import ExchangeSettings
+
+        return ExchangeProvider(ExchangeSettings.of(account.settings), credentials, rng)
+
+    return {"exchange": exchange}
+
+
+@asynccontextmanager
+async def _bus_of(config: Config) -> AsyncIterator[Bus]:
+    if not config.url.startswith("postgres"):
+        yield LocalBus()
+        return
+    from kalends.store.notify import PgBus
+
+    bus = PgBus(config.url)
+    async with asyncio.TaskGroup() as group:
+        carrying = group.create_task(bus.run(), name="bus")
+        try:
+            yield bus
+        finally:
+            carrying.cancel()
+
+
+def _ensure_organization(conn: Connection, ids: Ids, region: str, clock: Clock) -> str:
+    found = organizations.ensure_default(conn, ids.new("org"), "This organization", region, clock.now())
+    return found.id

@@ -1,0 +1,62 @@
+"""`kalends doctor`: everything that can be checked, one line each, each with what to do."""
+
+import sys
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import click
+
+from kalends.cli.session import FAILED, configuration, json_option, say, with_hub
+
+if TYPE_CHECKING:
+    from kalends.app import Hub
+    from kalends.providers.protocol import Finding
+
+
+@click.command()
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check everything that can be checked, one line each. Exit 1 if something needs you."""
+    config = configuration(ctx)
+    say({"step": "configuration", "ok": True}, as_json, "✓ configuration: every setting can be used")
+
+    async def work(hub: "Hub") -> bool:
+        say({"step": "database", "ok": True}, as_json, f"✓ database: {hub.store.where}")
+        say({"step": "key", "ok": True}, as_json, f"✓ key: {config.key_file}")
+        good = True
+        async for finding in _findings(hub):
+            mark = "!" if finding.warning else "✓" if finding.ok else "✗"
+            facts = {"step": finding.step, "ok": finding.ok, "warning": finding.warning, "detail": finding.detail}
+            say(facts, as_json, f"{mark} {finding.step}: {finding.detail}")
+            good = good and finding.ok
+        return good
+
+    if not with_hub(ctx, work):
+        sys.exit(FAILED)
+
+
+async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
+    from dataclasses import replace
+
+    from kalends.providers.protocol import Checker, Finding
+    from kalends.store import access, accounts, calendars
+
+    if not await hub.store.read(access.list_users, hub.organization):
+        yield Finding("users", False, "Nobody can sign in. Add the first admin: kalends users add NAME")
+    connections = hub.connections()
+    try:
+        for account in await hub.store.read(accounts.list_all, hub.organization):
+            provider = (await connections.of(account)).provider
+            assert isinstance(provider, Checker)
+            async for finding in provider.check(None):
+                yield replace(finding, step=f"{account.name}, {finding.step}")
+    finally:
+        await connections.aclose()
+    for health in await hub.store.read(calendars.list_health, hub.organization):
+        calendar = health.calendar
+        if calendar.state != calendars.IN_SYNC:
+            yield Finding(calendar.address, calendar.state == calendars.CATCHING_UP, calendar.reason)
+        if health.unreadable:
+            detail = f"{health.unreadable} meetings could not be read; the rest of the calendar goes on."
+            yield Finding(calendar.address, True, detail, warning=True)

@@ -1,0 +1,37 @@
+"""`kalends serve`."""
+
+import click
+
+from kalends.cli.session import configuration, fail, run
+
+
+@click.command()
+@click.option(
+    "--role",
+    type=click.Choice(["all", "web", "worker"]),
+    default="all",
+    show_default=True,
+    help="Web and worker in one process, or one of them (PostgreSQL only).",
+)
+@click.pass_context
+def serve(ctx: click.Context, role: str) -> None:
+    """Run Kalends until SIGTERM or Ctrl-C."""
+    from kalends import logs
+    from kalends.config import EXIT_CONFIG, ConfigError
+
+    config = configuration(ctx)
+    if role != "all" and config.url.startswith("sqlite"):
+        fail(EXIT_CONFIG, "Web and worker in separate processes need PostgreSQL: set KALENDS_DATABASE_URL=postgresql://…")
+
+    async def main() -> None:
+        from kalends.app import open_hub
+        from kalends.serving import serve as serve_hub
+
+        logs.configure(config.log_format, config.log_level)
+        async with open_hub(config, exclusive=True) as hub:
+            await serve_hub(hub, role, lambda url: click.echo(f"Kalends is ready{f' at {url}' if url else ''}.", err=True))
+
+    try:
+        run(main, uvloop=True)
+    except* ConfigError as errors:
+        fail(EXIT_CONFIG, str(errors.exceptions[0]))

@@ -1,0 +1,205 @@
+"""One per process: keeps every room's view current and tells the seats (open panels and overviews) which became different.
+
+It follows the feed (hinted by the bus, polled once a second), looks at the calendars' proofs of freshness every few
+seconds, and wakes by the clock when a meeting begins or ends. It holds no truth: a restart reads everything again, and
+if the store stops answering, the proofs it holds grow old and every room turns unknown by itself.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from kalends.bus import POLL_SECONDS, Bus, Topic
+from kalends.clock import Clock
+from kalends.features.picture import Picture, read_facts, read_lean_events, read_picture
+from kalends.features.rooms import RoomView, horizon, room_view
+from kalends.model.availability import Policy
+from kalends.store import feed
+from kalends.store.door import Store, StoreError
+
+LOOK_EVERY = timedelta(seconds=5)
+"""Real time between two looks at proofs, spaces and links, which change without a feed row."""
+READ_AGAIN_EVERY = timedelta(hours=6)
+"""On the clock: the horizon rolls on."""
+BATCH = 500
+BREATH_SECONDS = 0.005
+"""Between two steps: changes that come in a burst are shown together."""
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """Somebody watching one space, or all. Only what is still to be told is kept, so a slow watcher costs no memory."""
+
+    space: str | None
+    changed: dict[str, None] = field(default_factory=dict)
+    proved: dict[str, None] = field(default_factory=dict)
+    rang: asyncio.Event = field(default_factory=asyncio.Event)
+    is_closed: bool = False
+
+    def tell(self, changed: Iterable[str], proved: Iterable[str]) -> None:
+        mine = (lambda id_: True) if self.space is None else (lambda id_: id_ == self.space)
+        self.changed.update(dict.fromkeys(filter(mine, changed)))
+        self.proved.update(dict.fromkeys(filter(mine, proved)))
+        if self.changed or self.proved:
+            self.rang.set()
+
+    def take(self) -> tuple[list[str], list[str]]:
+        """Ids of rooms that look different, and of those that only were proved in step again."""
+        changed, proved = list(self.changed), [id_ for id_ in self.proved if id_ not in self.changed]
+        self.changed.clear()
+        self.proved.clear()
+        self.rang.clear()
+        return changed, proved
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.rang.set()
+
+
+class Follower:
+    """`views` by space id, in the order in which rooms are shown; `revisions` says at which `version` each last changed.
+
+    `run_id` tells one process from the next, whose versions begin anew. `ready` is set once everything was read.
+    """
+
+    def __init__(self, store: Store, bus: Bus, clock: Clock, organization: str, policy: Policy, run_id: str) -> None:
+        self.run_id, self.version = run_id, 0
+        self.store, self.bus, self.clock = store, bus, clock
+        self.organization, self.policy = organization, policy
+        self.views: dict[str, RoomView] = {}
+        self.revisions: dict[str, int] = {}
+        self.ready = asyncio.Event()
+        self.trouble = ""
+        self._picture = Picture((), {}, {})
+        self._cursor: str | None = None
+        self._read_at: datetime | None = None
+        self._looked_at = float("-inf")
+        self._seats: dict[Seat, None] = {}
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Follows until `stop`. A store that fails is asked again; anything else is a mistake of ours and is raised."""
+        while not self._stopping:
+            mark = self.bus.mark(Topic.FEED)
+            try:
+                await self._step()
+                self._recover()
+            except StoreError as error:
+                self._stumble(error)
+            self._show(self.views if self.trouble else self._due_views())
+            await asyncio.sleep(BREATH_SECONDS)
+            await self.bus.wait(Topic.FEED, mark, self._patience())
+
+    def stop(self) -> None:
+        """Ends `run` and every open stream."""
+        self._stopping = True
+        for seat in self._seats:
+            seat.close()
+        self.bus.hint(Topic.FEED)
+
+    def sit(self, space: str | None) -> Seat:
+        seat = Seat(space)
+        self._seats[seat] = None
+        if self._stopping:
+            seat.close()
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        self._seats.pop(seat, None)
+
+    @property
+    def seats(self) -> int:
+        return len(self._seats)
+
+    async def _step(self) -> None:
+        now = self.clock.now()
+        if self._read_at is None or now - self._read_at >= READ_AGAIN_EVERY:
+            await self._read_everything(now)
+            return
+        touched, is_deep = await self._follow_feed()
+        if is_deep or self.clock.monotonic() - self._looked_at >= LOOK_EVERY.total_seconds():
+            touched |= await self._look()
+            await self._reread(touched, now)
+            self._show(space.id for space in self._picture.spaces)
+        elif touched:
+            await self._reread(touched, now)
+            self._show(space.id for space in self._picture.spaces if touched.intersection(space.calendars))
+
+    async def _read_everything(self, now: datetime) -> None:
+        # The cursor first: what is written during the read is then read twice, never missed.
+        self._cursor = await self.store.read(feed.latest)
+        self._picture = await self.store.read(read_picture, self.organization, self.clock.factor, horizon(now))
+        self._read_at, self._looked_at = now, self.clock.monotonic()
+        self._show(space.id for space in self._picture.spaces)
+        self.ready.set()
+
+    async def _follow_feed(self) -> tuple[set[str], bool]:
+        """Calendars whose events changed; whether anything else did. A long backlog is met by reading everything."""
+        batch = await self.store.read(feed.after, self.organization, self._cursor, BATCH)
+        self._cursor = batch.cursor
+        if len(batch.changes) >= BATCH:
+            self._read_at = None
+        touched = {c.calendar for c in batch.changes if c.calendar is not None and c.kind.startswith("event.")}
+        unsure = any(v.answer.proof.at is None or v.answer.changes_at is None for v in self._views_of(touched))
+        return touched, unsure or any(not c.kind.startswith("event.") for c in batch.changes)
+
+    async def _look(self) -> set[str]:
+        """Spaces and proofs as they are now; returns the calendars that were not known before."""
+        spaces, calendars = await self.store.read(read_facts, self.organization, self.clock.factor)
+        fresh = set(calendars) - set(self._picture.events)
+        self._picture = Picture(spaces, calendars, self._picture.events)
+        self._looked_at = self.clock.monotonic()
+        return fresh
+
+    async def _reread(self, calendars: set[str], now: datetime) -> None:
+        known = sorted(calendars.intersection(self._picture.calendars))
+        if known:
+            self._picture.events.update(await self.store.read(read_lean_events, known, horizon(now)))
+
+    def _views_of(self, calendars: set[str]) -> list[RoomView]:
+        return [view for view in self.views.values() if calendars.intersection(view.space.calendars)]
+
+    def _due_views(self) -> list[str]:
+        now = self.clock.now()
+        return [id_ for id_, v in self.views.items() if v.answer.changes_at is not None and v.answer.changes_at <= now]
+
+    def _patience(self) -> float:
+        moments = [v.answer.changes_at for v in self.views.values() if v.answer.changes_at is not None]
+        return min(POLL_SECONDS, self.clock.seconds_until(min(moments)) + 0.001) if moments else POLL_SECONDS
+
+    def _show(self, ids: Iterable[str]) -> None:
+        """Makes the views of these spaces anew and tells the seats what differs."""
+        now, wanted = self.clock.now(), set(ids)
+        self.version += 1
+        changed, proved, views = [], [], {}
+        for space in self._picture.spaces:
+            old = self.views.get(space.id)
+            if old is not None and space.id not in wanted:
+                views[space.id] = old
+                continue
+            new = room_view(space, self._picture.calendars, self._picture.events, now, self.policy)
+            views[space.id] = new
+            if old is None or not new.looks_like(old):
+                changed.append(space.id)
+                self.revisions[space.id] = self.version
+            elif new.answer.proof.at != old.answer.proof.at:
+                proved.append(space.id)
+        changed += [id_ for id_ in self.views if id_ not in views]
+        self.views = views
+        for seat in self._seats:
+            seat.tell(changed, proved)
+
+    def _stumble(self, error: StoreError) -> None:
+        if not self.trouble:
+            log.warning("follower.stumbled", reason=str(error))
+        self.trouble = f"The database does not answer: {error}"
+
+    def _recover(self) -> None:
+        if self.trouble:
+            log.info("follower.recovered")
+        self.trouble = ""

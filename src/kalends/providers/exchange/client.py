@@ -1,0 +1,161 @@
+"""One Exchange account's line to its server: signs in, sends, and returns the answer or the error that it is.
+
+A wrong password is sent once: the first call goes alone, and once the server refused, every further call fails at once
+until `try_again` is called, so that a changed password never locks the service account out.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from kalends.model.event import CalendarId
+from kalends.providers.exchange import faults, soap
+from kalends.providers.exchange.auth import Auth
+from kalends.providers.exchange.settings import ExchangeSettings
+from kalends.providers.exchange.soap import Element
+from kalends.providers.http import Answer, Headers, Http, Stream
+from kalends.providers.protocol import AuthLost, Unavailable
+
+IDLE_SECONDS = 90.0
+"""A stream this silent is dead: Exchange sends a heartbeat at least every 45 s."""
+_COOKIE = "X-BackEndOverrideCookie"
+
+
+@dataclass(slots=True)
+class Affinity:
+    """Keeps a group of subscriptions on one back-end server: one anchor for all, and the cookie of the first answer."""
+
+    anchor: CalendarId
+    cookie: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        kept = {**_anchor(self.anchor), "X-PreferServerAffinity": "true"}
+        return kept if self.cookie is None else {**kept, "Cookie": f"{_COOKIE}={self.cookie}"}
+
+    def learn(self, headers: Headers) -> None:
+        for line in headers.all("Set-Cookie"):
+            try:
+                morsel = SimpleCookie(line).get(_COOKIE)
+            except CookieError:
+                continue
+            if morsel is not None:
+                self.cookie = morsel.coded_value
+
+
+def _anchor(calendar: CalendarId) -> dict[str, str]:
+    """Leads the request to the mailbox's own server. An address outside ASCII fits no header, and is routed without."""
+    return {"X-AnchorMailbox": calendar} if calendar.isascii() and calendar.isprintable() else {}
+
+
+class Client:
+    def __init__(self, settings: ExchangeSettings, auth: Auth, http: Http) -> None:
+        self.host = urlsplit(settings.url).hostname or ""
+        self._settings = settings
+        self._auth = auth
+        self._http = http
+        self._slots = asyncio.Semaphore(settings.calls_at_once)
+        self._first = asyncio.Lock()
+        self._is_signed_in = False
+        self._refusal: AuthLost | None = None
+
+    def try_again(self) -> None:
+        """Lets calls through after the server refused the sign-in: the credentials were changed or confirmed."""
+        self._refusal = None
+        self._is_signed_in = False
+
+    async def call(
+        self, operation: Element, calendar: CalendarId | None = None, affinity: Affinity | None = None
+    ) -> Element:
+        """The response element. Raises the ProviderError that a fault, a status or a broken answer stands for."""
+        body = soap.envelope(operation, calendar if self._settings.impersonate else None)
+        async with self._slots:
+            if self._is_signed_in:
+                answer = await self._post(body, calendar, affinity)
+            else:
+                async with self._first:
+                    answer = await self._post(body, calendar, affinity)
+        if affinity is not None:
+            affinity.learn(answer.headers)
+        content = soap.parse(answer.body, self.host)
+        fault = faults.fault(content)
+        if fault is not None:
+            raise faults.error_of(fault, calendar)
+        if answer.status != 200:
+            raise Unavailable(f"{self.host} failed with HTTP status {answer.status}. If this repeats, look at its log.")
+        return content
+
+    async def stream(
+        self, operation: Element, affinity: Affinity, idle_seconds: float = IDLE_SECONDS
+    ) -> AsyncGenerator[Element, None]:
+        """The response elements of one GetStreamingEvents as they arrive, until the server ends it."""
+        body = soap.envelope(operation, affinity.anchor if self._settings.impersonate else None)
+        headers = await self._headers(affinity.headers())
+        async with self._http.stream(self._settings.url, headers, body, idle_seconds) as stream:
+            if stream.status != 200:
+                await self._refuse_stream(stream, affinity.anchor)
+            self._is_signed_in = True
+            async with aclosing(self._documents(stream, idle_seconds)) as documents:
+                async for document in documents:
+                    content = soap.parse(document, self.host)
+                    fault = faults.fault(content)
+                    if fault is not None:
+                        raise faults.error_of(fault, affinity.anchor)
+                    yield content
+
+    async def _documents(self, stream: Stream, idle_seconds: float) -> AsyncGenerator[bytes, None]:
+        """The stream's documents. Bytes that never become one count as silence."""
+        cut = soap.Documents(self.host)
+        chunks = aiter(stream.chunks())
+        waited_since = asyncio.get_running_loop().time()
+        while (chunk := await anext(chunks, None)) is not None:
+            now = asyncio.get_running_loop().time()
+            for document in cut.feed(chunk):
+                waited_since = now
+                yield document
+            if now - waited_since > idle_seconds:
+                raise soap.Malformed(
+                    f"{self.host} has streamed for {idle_seconds:g} seconds without finishing a message. "
+                    "Kalends opens a new connection; if this repeats, look at proxies before the server."
+                )
+
+    async def _post(self, body: bytes, calendar: CalendarId | None, affinity: Affinity | None) -> Answer:
+        routed = affinity.headers() if affinity else _anchor(calendar) if calendar else {}
+        headers = await self._headers(routed)
+        answer = await self._http.post(self._settings.url, headers, body)
+        self._judge(answer)
+        self._is_signed_in = True
+        return answer
+
+    async def _headers(self, routed: dict[str, str]) -> dict[str, str]:
+        if self._refusal is not None:
+            raise AuthLost(str(self._refusal))
+        return {
+            "Content-Type": "text/xml; charset=utf-8",
+            "Accept": "text/xml",
+            "User-Agent": "Kalends",
+            **routed,
+            **await self._auth.headers(),
+        }
+
+    def _judge(self, answer: Answer) -> None:
+        error = faults.status_error(answer, self.host)
+        if answer.status == 401 and isinstance(error, AuthLost):
+            self._refusal = error
+            self._is_signed_in = False
+        if error is not None:
+            raise error
+
+    async def _refuse_stream(self, stream: Stream, anchor: CalendarId) -> None:
+        """Raises what a stream that did not begin stands for."""
+        answer = Answer(stream.status, stream.headers, await stream.body())
+        self._judge(answer)
+        fault = faults.fault(soap.parse(answer.body, self.host))
+        if fault is not None:
+            raise faults.error_of(fault, anchor)
+        raise Unavailable(f"{self.host} failed with HTTP status {answer.status} instead of a stream.")
+
+    async def aclose(self) -> None:
+        await self._http.aclose()

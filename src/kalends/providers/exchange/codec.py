@@ -1,0 +1,314 @@
+"""Exchange's XML → the normal form, and nothing else: no I/O, no clock, no state.
+
+One unreadable item is an Unreadable, never an exception: it must not cost its calendar. What may be absent (a subject,
+an organizer, a zone) is read as absent.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from kalends.model.event import (
+    Attendee,
+    Event,
+    ItemId,
+    Kind,
+    Party,
+    Response,
+    Role,
+    Sensitivity,
+    ShowAs,
+    Unreadable,
+    Version,
+)
+from kalends.model.time import Span
+from kalends.model.zones import zone_of
+from kalends.providers.exchange.alldays import dates_of
+from kalends.providers.exchange.recurrence import rrule
+from kalends.providers.exchange.soap import Element, M, T, is_true, text, when
+
+DESCRIPTION_CHARACTERS = 100_000
+_TEXT_CHARACTERS = 4_000
+_ATTENDEES = 2_000
+_CANCELLED_BIT = 4
+"""asfCanceled in AppointmentState: set on copies whose IsCancelled an old client forgot."""
+
+_KINDS = {
+    "Single": Kind.SINGLE,
+    "Occurrence": Kind.INSTANCE,
+    "Exception": Kind.EXCEPTION,
+    "RecurringMaster": Kind.SERIES,
+}
+_SHOW_AS = {
+    "Free": ShowAs.FREE,
+    "Tentative": ShowAs.TENTATIVE,
+    "Busy": ShowAs.BUSY,
+    "OOF": ShowAs.OUT_OF_OFFICE,
+    "WorkingElsewhere": ShowAs.ELSEWHERE,
+    "NoData": ShowAs.UNKNOWN,
+}
+_SENSITIVITY = {
+    "Normal": Sensitivity.NORMAL,
+    "Personal": Sensitivity.PERSONAL,
+    "Private": Sensitivity.PRIVATE,
+    "Confidential": Sensitivity.CONFIDENTIAL,
+}
+_RESPONSES = {
+    "Organizer": Response.ORGANIZER,
+    "Tentative": Response.TENTATIVE,
+    "Accept": Response.ACCEPTED,
+    "Decline": Response.DECLINED,
+}
+_ROLES = (
+    ("RequiredAttendees", Role.REQUIRED),
+    ("OptionalAttendees", Role.OPTIONAL),
+    ("Resources", Role.RESOURCE),
+)
+_Word = TypeVar("_Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A lean row of a calendar view."""
+
+    item: ItemId
+    version: Version
+    kind: Kind
+    span: Span
+    lasting_id: str | None
+    """The same for all rows of one series."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A master with what places its meetings: `event` is the master itself."""
+
+    event: Event
+    reach: Span | None
+    """From its first to its last meeting, exceptions included; None when it has no end or doesn't say."""
+    starts: dict[ItemId, datetime]
+    """Where the pattern put each exception."""
+
+    def instance(self, row: Row) -> Event:
+        """The meeting that the pattern makes at this row: everything but its time is the master's."""
+        dates = dates_of(row.span, self.event.zone) if self.event.is_all_day else None
+        return replace(
+            self.event,
+            item=row.item,
+            version=row.version,
+            kind=Kind.INSTANCE,
+            span=row.span,
+            dates=dates,
+            original_start=row.span.start,
+            master=self.event.item,
+            recurrence=None,
+        )
+
+    def exception(self, read: Event) -> Event:
+        """The exception with what it shares with its series."""
+        original = read.original_start or self.starts.get(read.item) or read.span.start
+        lasting_id = self.event.lasting_id or read.lasting_id
+        return replace(read, uid=self.event.uid, original_start=original, master=self.event.item, lasting_id=lasting_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """One entry of a SyncFolderItems answer."""
+
+    item: ItemId
+    version: Version
+    is_gone: bool
+
+
+def changes(content: Element) -> Iterator[Changed]:
+    """What a SyncFolderItems message names. Changes of read flags are none of ours."""
+    listed = content.find(f"{M}Changes")
+    for change in listed if listed is not None else ():
+        kind = str(change.tag).removeprefix(T)
+        if kind not in ("Create", "Update", "Delete"):
+            continue
+        found = next(change.iter(f"{T}ItemId"), None)
+        if found is not None and found.get("Id"):
+            yield Changed(ItemId(found.get("Id", "")), Version(found.get("ChangeKey", "")), kind == "Delete")
+
+
+def rows(content: Element) -> Iterator[Row | Unreadable]:
+    """What a FindItem message holds."""
+    listed = content.find(f"{M}RootFolder/{T}Items")
+    for each in listed if listed is not None else ():
+        if not isinstance(each.tag, str):
+            continue
+        item, version = _identity(each)
+        if item:
+            try:
+                yield Row(item, version, _kind(each), _span(each), _lasting_id(each))
+            except _Unread as error:
+                yield Unreadable(item, version, str(error))
+
+
+def is_whole(content: Element) -> bool:
+    """Whether a FindItem message holds everything that was asked for."""
+    folder = content.find(f"{M}RootFolder")
+    return folder is not None and folder.get("IncludesLastItemInRange", "").lower() in ("true", "1")
+
+
+def meeting(content: Element) -> Event | Series | Unreadable | None:
+    """The meeting in a GetItem message; None when it holds something else than a calendar item."""
+    each = content.find(f"{M}Items/{T}CalendarItem")
+    if each is None:
+        return None
+    item, version = _identity(each)
+    if not item:
+        return None
+    try:
+        event = _event(each, item, version)
+        return _series(each, event) if event.kind is Kind.SERIES else event
+    except _Unread as error:
+        return Unreadable(item, version, str(error))
+
+
+class _Unread(Exception):
+    """One sentence: which field, and what is wrong with it. Holds nothing of the meeting's content."""
+
+
+def _event(each: Element, item: ItemId, version: Version) -> Event:
+    kind, span = _kind(each), _span(each)
+    zone = zone_of(_zone_name(each))
+    recurrence = each.find(f"{T}Recurrence")
+    state = (text(each, f"{T}AppointmentState") or "").strip()
+    return Event(
+        uid=_short(text(each, f"{T}UID")) or _lasting_id(each) or item,
+        original_start=_original_start(each) if kind in (Kind.INSTANCE, Kind.EXCEPTION) else None,
+        item=item,
+        version=version,
+        kind=kind,
+        span=span,
+        dates=dates_of(span, zone) if is_true(each, f"{T}IsAllDayEvent") else None,
+        zone=zone,
+        lasting_id=_lasting_id(each),
+        subject=_short(text(each, f"{T}Subject")),
+        location=_short(text(each, f"{T}Location")),
+        description=_body(each),
+        organizer=_party(each.find(f"{T}Organizer/{T}Mailbox")),
+        attendees=tuple(_attendees(each)),
+        show_as=_word(each, "LegacyFreeBusyStatus", _SHOW_AS, ShowAs.BUSY, ShowAs.UNKNOWN),
+        # A word that we don't know may mean secret: it is treated so.
+        sensitivity=_word(each, "Sensitivity", _SENSITIVITY, Sensitivity.NORMAL, Sensitivity.PRIVATE),
+        is_cancelled=is_true(each, f"{T}IsCancelled") or (state.isdigit() and bool(int(state[:9]) & _CANCELLED_BIT)),
+        response=_word(each, "MyResponseType", _RESPONSES, Response.NONE, Response.NONE),
+        recurrence=rrule(recurrence) if recurrence is not None and kind is Kind.SERIES else None,
+        modified_at=_optional_instant(each, "LastModifiedTime"),
+    )
+
+
+def _series(each: Element, event: Event) -> Series:
+    starts: dict[ItemId, datetime] = {}
+    moments = [event.span.start, event.span.end]
+    for info in each.iterfind(f"{T}ModifiedOccurrences/{T}Occurrence"):
+        original = _optional_instant(info, "OriginalStart")
+        if original is not None:
+            starts[_identity(info)[0]] = original
+        moments += [at for name in ("Start", "End") if (at := _optional_instant(info, name))]
+    last = each.find(f"{T}LastOccurrence")
+    is_endless = each.find(f"{T}Recurrence/{T}NoEndRecurrence") is not None
+    end = None if last is None or is_endless else _optional_instant(last, "End")
+    if end is None:
+        return Series(event, None, starts)
+    first = each.find(f"{T}FirstOccurrence")
+    moments += [end, *([at] if first is not None and (at := _optional_instant(first, "Start")) else [])]
+    return Series(event, Span(min(moments), max(moments)), starts)
+
+
+def _identity(each: Element) -> tuple[ItemId, Version]:
+    found = each.find(f"{T}ItemId")
+    if found is None:
+        return ItemId(""), Version("")
+    return ItemId(found.get("Id", "")), Version(found.get("ChangeKey", ""))
+
+
+def _kind(each: Element) -> Kind:
+    word = (text(each, f"{T}CalendarItemType") or "Single").strip()
+    if word not in _KINDS:
+        raise _Unread("CalendarItemType holds a word that Kalends does not know.")
+    return _KINDS[word]
+
+
+def _span(each: Element) -> Span:
+    start, end = _instant(each, "Start"), _instant(each, "End")
+    if end < start:
+        raise _Unread("End lies before Start.")
+    return Span(start, end)
+
+
+def _instant(each: Element, name: str) -> datetime:
+    value = text(each, f"{T}{name}")
+    if value is None:
+        raise _Unread(f"{name} is missing.")
+    try:
+        return when(value)
+    except (ValueError, OverflowError):
+        raise _Unread(f"{name} is not a readable time.") from None
+
+
+def _optional_instant(each: Element, name: str) -> datetime | None:
+    value = text(each, f"{T}{name}")
+    try:
+        return None if value is None else when(value)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _original_start(each: Element) -> datetime | None:
+    return _optional_instant(each, "OriginalStart") or _optional_instant(each, "RecurrenceId")
+
+
+def _zone_name(each: Element) -> str:
+    found = each.find(f"{T}StartTimeZone")
+    return "" if found is None else (found.get("Id") or found.get("Name") or "")[:200]
+
+
+def _lasting_id(each: Element) -> str | None:
+    """PidLidCleanGlobalObjectId in hex, the only extended property asked for."""
+    value = text(each, f"{T}ExtendedProperty/{T}Value")
+    try:
+        return base64.b64decode(value, validate=True).hex().upper() if value else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _short(value: str | None) -> str | None:
+    trimmed = (value or "").strip()[:_TEXT_CHARACTERS]
+    return trimmed or None
+
+
+def _body(each: Element) -> str | None:
+    trimmed = (text(each, f"{T}Body") or "").strip()[:DESCRIPTION_CHARACTERS]
+    return trimmed or None
+
+
+def _party(mailbox: Element | None) -> Party | None:
+    if mailbox is None:
+        return None
+    name, address = _short(text(mailbox, f"{T}Name")), _short(text(mailbox, f"{T}EmailAddress"))
+    # An internal address such as /O=EXAMPLE/OU=… is nobody's mail address.
+    smtp = address.lower() if address and "@" in address and text(mailbox, f"{T}RoutingType") in (None, "SMTP") else ""
+    return Party(name or "", smtp) if name or smtp else None
+
+
+def _attendees(each: Element) -> Iterator[Attendee]:
+    left = _ATTENDEES
+    for name, role in _ROLES:
+        for one in each.iterfind(f"{T}{name}/{T}Attendee"):
+            party = _party(one.find(f"{T}Mailbox"))
+            if party is not None and left > 0:
+                left -= 1
+                yield Attendee(party, role, _word(one, "ResponseType", _RESPONSES, Response.NONE, Response.NONE))
+
+
+def _word(each: Element, name: str, words: dict[str, _Word], absent: _Word, unknown: _Word) -> _Word:
+    value = text(each, f"{T}{name}")
+    return absent if value is None else words.get(value.strip(), unknown)

@@ -1,0 +1,102 @@
+"""What an admin says about an Exchange account, checked with sentences."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from kalends.providers.protocol import Rejected
+from kalends.providers.tls import Trust
+
+MOST_PER_CONNECTION = 200
+"""Exchange's own limit of subscription ids in one GetStreamingEvents."""
+
+
+class BadSettings(Rejected, ValueError):
+    """A setting can't work; the message says which, and what would."""
+
+
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "url": (str, "text"),
+    "username": (str, "text"),
+    "impersonate": (bool, "true or false"),
+    "max_per_connection": (int, "a number"),
+    "calls_at_once": (int, "a number"),
+    "connection_minutes": (int, "a number"),
+    "allow_plain": (bool, "true or false"),
+}
+_TRUST = {"authority_pem", "fingerprint"}
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSettings:
+    """Raises BadSettings for what can't work."""
+
+    url: str
+    """The EWS address, usually https://mail.example.com/EWS/Exchange.asmx."""
+    username: str
+    """DOMAIN\\name or name@domain of the service account."""
+    impersonate: bool = True
+    """Act as each mailbox (ApplicationImpersonation); else open them as a delegate, without streaming."""
+    max_per_connection: int = MOST_PER_CONNECTION
+    """How many calendars one streaming connection listens for."""
+    calls_at_once: int = 8
+    """How many requests the account has under way; Exchange's default limit is 27."""
+    connection_minutes: int = 29
+    """The longest a streaming connection is kept; each ends up to nine minutes earlier, so that they spread."""
+    trust: Trust = field(default_factory=Trust)
+    allow_plain: bool = False
+    """Lets an http address through: for the simulation only."""
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "ExchangeSettings":
+        """From an account's stored settings: the field names, and `authority_pem` or `fingerprint` for the trust."""
+        unknown = sorted(settings.keys() - _KINDS.keys() - _TRUST)
+        if unknown:
+            raise BadSettings(f"The Exchange account has an unknown setting “{unknown[0]}”: remove it.")
+        for name, (kind, words) in _KINDS.items():
+            if name in settings and type(settings[name]) is not kind:
+                raise BadSettings(f"The Exchange account's setting “{name}” must be {words}.")
+        for name in ("url", "username"):
+            if name not in settings:
+                raise BadSettings(f"The Exchange account has no “{name}”: set it.")
+        try:
+            trust = Trust(settings.get("authority_pem"), settings.get("fingerprint"))
+        except ValueError as error:
+            raise BadSettings(str(error)) from error
+        return cls(**{name: value for name, value in settings.items() if name not in _TRUST}, trust=trust)
+
+    def __post_init__(self) -> None:
+        self._check_url()
+        if not self.username.strip() or any(ord(char) < 32 for char in self.username):
+            raise BadSettings("The user name is empty or unreadable: give DOMAIN\\name or name@domain.")
+        _check_range("The number of calendars per streaming connection", self.max_per_connection, MOST_PER_CONNECTION)
+        _check_range("The number of requests at once", self.calls_at_once, 27)
+        _check_range("The minutes of a streaming connection", self.connection_minutes, 30)
+
+    def _check_url(self) -> None:
+        try:
+            parts = urlsplit(self.url)
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise BadSettings(f"The EWS address can't be read: {_example()}") from error
+        if not host or port == 0 or re.search(r"[\s\x00-\x1f]", self.url):
+            raise BadSettings(f"The EWS address has no server name: {_example()}")
+        if parts.username or parts.password:
+            raise BadSettings(f"The EWS address must not hold a user name or password: {_example()}")
+        if parts.scheme == "http" and not self.allow_plain:
+            raise BadSettings(
+                "The EWS address starts with http://, which would send the password in the clear: use https://."
+            )
+        if parts.scheme not in ("https", "http"):
+            raise BadSettings(f"The EWS address does not start with https://: {_example()}")
+
+
+def _example() -> str:
+    return "it usually looks like https://mail.example.com/EWS/Exchange.asmx."
+
+
+def _check_range(what: str, value: int, most: int) -> None:
+    if not 1 <= value <= most:
+        raise BadSettings(f"{what} is {value}; it must lie between 1 and {most}.")

@@ -1,0 +1,242 @@
+"""The one HTTP door: every provider's requests leave through here, and every way in which they fail becomes a sentence.
+
+Nothing is retried, no redirect is followed, no cookie is kept, no proxy or other setting is taken from the environment.
+A whole call has one timeout, a stream one for each silence; bodies are bounded. Answers are asked for uncompressed, so
+that the bound holds for what is unpacked too. httpx2 is not seen outside this module.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx2
+
+from kalends.providers import tls
+from kalends.providers.protocol import Unavailable
+from kalends.providers.tls import Trust
+
+BODY_BYTES = 16 * 1024 * 1024
+CALL_SECONDS = 60.0
+
+Transport = httpx2.AsyncBaseTransport
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+class TooLarge(Unavailable):
+    """The server's answer exceeds the bound on bodies."""
+
+
+class Headers:
+    """Answer headers, by case-insensitive name."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = [(name.lower(), value) for name, value in pairs]
+
+    def get(self, name: str) -> str | None:
+        return next((value for key, value in self._pairs if key == name.lower()), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name.lower()]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Stream:
+    """An answer whose body is read as it comes."""
+
+    def __init__(self, response: httpx2.Response, host: str, idle_seconds: float | None) -> None:
+        self.status = response.status_code
+        self.headers = Headers(response.headers.multi_items())
+        self._response = response
+        self._host = host
+        self._idle_seconds = idle_seconds
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Ends with the body; raises Unavailable when nothing comes for the idle time or the connection breaks."""
+        parts = aiter(self._response.aiter_raw())
+        while True:
+            with _sentences(self._host):
+                try:
+                    async with asyncio.timeout(self._idle_seconds) as limit:
+                        part = await anext(parts, None)
+                except TimeoutError as error:
+                    if not limit.expired():
+                        raise
+                    raise Unavailable(
+                        f"{self._host} sent nothing for {self._idle_seconds or 0:g} seconds on an open stream. "
+                        "The connection is half dead; Kalends opens a new one."
+                    ) from error
+            if part is None:
+                return
+            yield part
+
+    async def body(self) -> bytes:
+        """The whole body, bounded; for answers that turn out to be no stream."""
+        return await _bounded(self.chunks(), self._host)
+
+
+class Http:
+    """Requests on behalf of one account.
+
+    `allow_plain` lets http addresses through, for the simulation only. `transport` replaces the network, for tests.
+    """
+
+    def __init__(
+        self, trust: Trust, *, connections: int, allow_plain: bool = False, transport: Transport | None = None
+    ) -> None:
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=55)
+        self._allow_plain = allow_plain
+        self._client = httpx2.AsyncClient(
+            transport=transport or httpx2.AsyncHTTPTransport(verify=trust.context(), trust_env=False, limits=limits),
+            trust_env=False,
+            follow_redirects=False,
+            timeout=None,
+        )
+        # Exchange's back-end cookies must not leak from one mailbox to another; who needs a cookie sends it itself.
+        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    async def post(self, url: str, headers: dict[str, str], body: bytes, seconds: float = CALL_SECONDS) -> Answer:
+        """Any complete answer that is no redirect. Raises Unavailable for everything else, TooLarge beyond the bound."""
+        try:
+            async with asyncio.timeout(seconds) as limit, self.stream(url, headers, body, None) as stream:
+                return Answer(stream.status, stream.headers, await stream.body())
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Unavailable(
+                f"{_host(url)} did not answer within {seconds:g} seconds. Check the server's load and the network."
+            ) from error
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, headers: dict[str, str], body: bytes, idle_seconds: float | None
+    ) -> AsyncIterator[Stream]:
+        """Yields once the answer's head is there, at the latest after CALL_SECONDS."""
+        self._refuse_plain(url)
+        sent = {"Accept-Encoding": "identity", **headers}
+        request = self._client.build_request("POST", url, headers=sent, content=body)
+        response = await self._head(request)
+        try:
+            _check(response, url)
+            yield Stream(response, _host(url), idle_seconds)
+        finally:
+            with suppress(httpx2.HTTPError):
+                await response.aclose()
+
+    async def _head(self, request: httpx2.Request) -> httpx2.Response:
+        host, port = request.url.host, request.url.port or 443
+        try:
+            async with asyncio.timeout(CALL_SECONDS) as limit:
+                with _sentences(host):
+                    return await self._client.send(request, stream=True)
+        except _BadHandshake as error:
+            raise Unavailable(await tls.explain(error.cause, host, port)) from error.cause
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Unavailable(
+                f"{host} did not answer within {CALL_SECONDS:g} seconds. Check the server's load and the network."
+            ) from error
+
+    def _refuse_plain(self, url: str) -> None:
+        scheme = urlsplit(url).scheme
+        if scheme != "https" and not (scheme == "http" and self._allow_plain):
+            raise Unavailable(
+                f"The address of {_host(url)} starts with {scheme}://, which would send the password in the clear. "
+                "Use its https:// address."
+            )
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+
+class _BadHandshake(Exception):
+    def __init__(self, cause: ssl.SSLError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or "the server"
+
+
+def _check(response: httpx2.Response, url: str) -> None:
+    host = _host(url)
+    if 300 <= response.status_code < 400:
+        target = urlsplit(response.headers.get("location", "")).hostname or "somewhere else"
+        raise Unavailable(
+            f"{host} redirects to {target[:253]}. Kalends follows no redirect, so that the password goes nowhere else: "
+            "enter the final address."
+        )
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        raise Unavailable(
+            f"{host} compressed its answer although it was asked not to. Switch that off for this address "
+            "on the server or the proxy in front of it."
+        )
+
+
+async def _bounded(parts: AsyncIterator[bytes], host: str) -> bytes:
+    body = bytearray()
+    async for part in parts:
+        body += part
+        if len(body) > BODY_BYTES:
+            raise TooLarge(
+                f"{host} answered with more than 16 MiB, which Kalends refuses to read. "
+                "Look for an unusually large item in the calendar."
+            )
+    return bytes(body)
+
+
+@contextmanager
+def _sentences(host: str) -> Iterator[None]:
+    """Turns whatever httpx2 raises into Unavailable, a failed TLS handshake into _BadHandshake."""
+    try:
+        yield
+    except httpx2.InvalidURL as error:
+        raise Unavailable(f"The address of {host} is not a readable URL. Check it for typing errors.") from error
+    except httpx2.TransportError as error:
+        handshake = _cause(error, ssl.SSLError)
+        if handshake is not None and isinstance(error, httpx2.ConnectError):
+            raise _BadHandshake(handshake) from error
+        raise Unavailable(_network(error, host)) from error
+
+
+def _network(error: httpx2.TransportError, host: str) -> str:
+    if _cause(error, socket.gaierror) is not None:
+        return f"The name {host} can't be resolved. Check the address for typing errors, and the DNS of this machine."
+    if _cause(error, ConnectionRefusedError) is not None:
+        return f"{host} refuses connections on this port. Check the address, and that the server is running."
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return f"No connection to {host}. Check the network and firewalls between this machine and the server."
+    if isinstance(error, httpx2.ProtocolError):
+        return (
+            f"{host} broke off in the middle of its answer. If this repeats, look at the server and proxies before it."
+        )
+    return f"The connection to {host} broke. If this repeats, look at the network and proxies between."
+
+
+def _cause(error: BaseException, kind: type[_Error]) -> _Error | None:
+    """The first of a kind among an error, its causes and contexts, and the members of groups."""
+    waiting: list[BaseException] = [error]
+    for _ in range(32):
+        if not waiting:
+            return None
+        one = waiting.pop(0)
+        if isinstance(one, kind):
+            return one
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(one.exceptions)
+        waiting.extend(inner for inner in (one.__cause__, one.__context__) if inner is not None)
+    return None

@@ -1,0 +1,104 @@
+"""An event as a row of `events`, and back. Pure; `events` does the SQL.
+
+The key names an event in the feed and the API. It is made of what stays: calendar, UID and original start, so that it
+outlives changes of the provider's item ids and even a database that was filled anew. Where a calendar holds two copies of
+one meeting they share a key, and both are found under it.
+"""
+
+import base64
+import hashlib
+from dataclasses import replace
+
+import msgspec
+from sqlalchemy import RowMapping
+
+from kalends.model.event import (
+    Attendee,
+    Event,
+    ItemId,
+    Kind,
+    Party,
+    Response,
+    Sensitivity,
+    ShowAs,
+    Version,
+    Zone,
+)
+from kalends.model.time import Dates, Span, micros
+
+_encode = msgspec.json.Encoder().encode
+_attendees = msgspec.json.Decoder(tuple[Attendee, ...])
+_NO_ATTENDEES = "[]"
+
+
+def key_of(calendar_id: str, event: Event) -> str:
+    """Such as `evt_k3v9…`: the event's name in the feed and the API."""
+    start = micros(event.original_start) if event.original_start is not None else None
+    name = [calendar_id, event.uid, start] if event.uid else [calendar_id, "", event.item]
+    return f"evt_{base64.b32encode(hashlib.sha256(_encode(name)).digest()[:15]).decode().lower()}"
+
+
+def digest_of(event: Event) -> bytes:
+    """Equal for events that differ only in the provider's ids, version and time of change."""
+    content = replace(event, item=ItemId(""), version=Version(""), master=None, modified_at=None)
+    return hashlib.sha256(_encode(content)).digest()
+
+
+def to_row(calendar_id: str, event: Event) -> dict[str, object]:
+    """Every column but `id`."""
+    return {
+        "calendar": calendar_id,
+        "item": event.item,
+        "key": key_of(calendar_id, event),
+        "uid": event.uid,
+        "original_start": event.original_start,
+        "version": event.version,
+        "kind": event.kind.value,
+        "start": event.span.start,
+        "end": event.span.end,
+        "first": event.dates.first if event.dates else None,
+        "until": event.dates.until if event.dates else None,
+        "zone": event.zone.original,
+        "iana": event.zone.iana,
+        "master": event.master,
+        "lasting_id": event.lasting_id,
+        "subject": event.subject,
+        "location": event.location,
+        "description": event.description,
+        "organizer_name": event.organizer.name if event.organizer else None,
+        "organizer_address": event.organizer.address if event.organizer else None,
+        "attendees": _encode(event.attendees).decode() if event.attendees else _NO_ATTENDEES,
+        "show_as": event.show_as.value,
+        "sensitivity": event.sensitivity.value,
+        "is_cancelled": event.is_cancelled,
+        "response": event.response.value,
+        "recurrence": event.recurrence,
+        "modified_at": event.modified_at,
+    }
+
+
+def from_row(row: RowMapping) -> Event:
+    """The event that `to_row` wrote."""
+    return Event(
+        uid=row["uid"],
+        original_start=row["original_start"],
+        item=row["item"],
+        version=row["version"],
+        kind=Kind(row["kind"]),
+        span=Span(row["start"], row["end"]),
+        dates=Dates(row["first"], row["until"]) if row["first"] is not None else None,
+        zone=Zone(row["zone"], row["iana"]),
+        master=row["master"],
+        lasting_id=row["lasting_id"],
+        subject=row["subject"],
+        location=row["location"],
+        description=row["description"],
+        organizer=Party(row["organizer_name"], row["organizer_address"]) if row["organizer_name"] is not None else None,
+        attendees=_attendees.decode(row["attendees"]) if row["attendees"] != _NO_ATTENDEES else (),
+        show_as=ShowAs(row["show_as"]),
+        sensitivity=Sensitivity(row["sensitivity"]),
+        is_cancelled=row["is_cancelled"],
+        response=Response(row["response"]),
+        recurrence=row["recurrence"],
+        modified_at=row["modified_at"],
+    )

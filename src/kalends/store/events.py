@@ -1,0 +1,357 @@
+"""The events of calendars: what is known, what a page of a pull changes (`apply`), and what is on in a span.
+
+`apply` is the heart of the engine: {what was observed, the merged rows, their bases, the cursor, the feed, the audit} in the
+caller's one transaction, fenced by the lease. What did not change is not written, so applying a page again does nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
+
+from kalends.model.event import Event, ItemId, Kind, Unreadable
+from kalends.model.time import Span
+from kalends.providers.protocol import Known, KnownItem, OfSeries, Page
+from kalends.store import audit, due, feed, merge
+from kalends.store.due import Lease
+from kalends.store.event_rows import digest_of, from_row, key_of, to_row
+from kalends.store.feed import News
+from kalends.store.merge import Plan, Stored
+from kalends.store.schema import bases, calendars, events, unreadable
+
+LIMIT = 50_000
+"""Events in one answer at most."""
+LAGS = 64
+"""Lags kept per calendar."""
+SKEW = timedelta(minutes=10)
+"""How far a provider's clock may be behind ours before its changes no longer count as fresh ones."""
+_CHUNK = 500
+
+
+class TooMuch(Exception):
+    """More events than one answer may hold. Ask for a shorter span or fewer calendars."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What one page changed. `changed` are the keys in the feed; `lags` are provider's change → committed here."""
+
+    created: int
+    updated: int
+    removed: int
+    unreadable: int
+    changed: tuple[str, ...]
+    lags: tuple[timedelta, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Removals:
+    """What a page would take away. `series` are those whose last instances it holds no more, their masters still standing."""
+
+    items: frozenset[ItemId]
+    series: frozenset[ItemId]
+    total: int
+    """Masters and single meetings in the calendar now; not counted (0) when the page takes nothing away."""
+
+    @property
+    def count(self) -> int:
+        return len(self.items | self.series)
+
+
+def known(conn: Connection, calendar_id: str) -> Known:
+    """Every item of the calendar with its version. Unreadable ones are not known: they are worth another try."""
+    query = select(events.c.item, events.c.version, events.c.master).where(events.c.calendar == calendar_id)
+    return {item: KnownItem(version, master) for item, version, master in conn.execute(query)}
+
+
+def in_span(conn: Connection, calendar_ids: Sequence[str], span: Span) -> dict[str, list[Event]]:
+    """Per calendar its events that overlap `span`, series masters left out, in order of start. Raises TooMuch."""
+    found: dict[str, list[Event]] = {id: [] for id in calendar_ids}
+    count = 0
+    for chunk in _chunks(calendar_ids):
+        for row in conn.execute(_overlapping(chunk, span).limit(LIMIT + 1)).mappings():
+            count += 1
+            event = from_row(row)
+            if event.span.overlaps(span):
+                found[row["calendar"]].append(event)
+        if count > LIMIT:
+            raise TooMuch(f"More than {LIMIT} events. Ask for a shorter span or fewer calendars.")
+    return found
+
+
+def _overlapping(calendar_ids: list[str], span: Span) -> Any:
+    """Bounded on both sides by what each calendar's longest event allows: otherwise all its future would be scanned."""
+    return (
+        select(events)
+        .join(calendars, calendars.c.id == events.c.calendar)
+        .where(
+            calendars.c.id.in_(calendar_ids),
+            events.c.kind != Kind.SERIES.value,
+            events.c.end >= span.start,
+            events.c.end <= bindparam("latest", span.end, type_=events.c.end.type) + calendars.c.longest,
+            events.c.start <= span.end,
+        )
+        .order_by(events.c.start, events.c.end, events.c.id)
+    )
+
+
+def by_keys(conn: Connection, keys: Sequence[str]) -> dict[str, list[tuple[str, Event]]]:
+    """Per key the events that have it, each with its calendar; keys of what is gone are left out."""
+    found: dict[str, list[tuple[str, Event]]] = {}
+    for chunk in _chunks(keys):
+        for row in conn.execute(select(events).where(events.c.key.in_(chunk)).order_by(events.c.id)).mappings():
+            found.setdefault(row["key"], []).append((row["calendar"], from_row(row)))
+    return found
+
+
+def plan_removals(conn: Connection, calendar_id: str, page: Page, window: Span) -> Removals:
+    """What applying the page would take away, for the breaker to judge.
+
+    Not counted are instances, what is over before the window, and what only changed its id.
+    """
+    if not page.removed and not page.complete:
+        return Removals(frozenset(), frozenset(), 0)
+    planned = _plan(conn, calendar_id, page, window)
+    return _removals(conn, calendar_id, page, planned, window)
+
+
+def _removals(conn: Connection, calendar_id: str, page: Page, planned: Plan, window: Span) -> Removals:
+    if not planned.removed:
+        return Removals(frozenset(), frozenset(), 0)
+    items = frozenset(row.item for row in planned.vanishing)
+    going: dict[ItemId, int] = {}
+    for row in planned.removed:
+        if row.master is not None and row.master not in items:
+            going[row.master] = going.get(row.master, 0) + 1
+    for event in page.events:
+        going.pop(event.master or event.item, None)  # it goes on, or comes in this very page
+    left = _instances(conn, calendar_id, going)
+    series = frozenset(master for master, count in going.items() if left.get(master, 0) <= count)
+    countable = events.c.kind.in_([kind.value for kind in Kind if merge.is_countable(kind)])
+    alive = or_(events.c.kind == Kind.SERIES.value, events.c.end > window.start)
+    total = conn.execute(select(func.count()).where(events.c.calendar == calendar_id, countable, alive)).scalar_one()
+    return Removals(items, series, total)
+
+
+def _instances(conn: Connection, calendar_id: str, masters: Iterable[ItemId]) -> dict[ItemId, int]:
+    """How many rows each series has."""
+    counts: dict[ItemId, int] = {}
+    for chunk in _chunks(masters):
+        query = select(events.c.master, func.count()).where(
+            events.c.calendar == calendar_id, events.c.master.in_(chunk)
+        )
+        counts.update((master, count) for master, count in conn.execute(query.group_by(events.c.master)))
+    return counts
+
+
+def apply(
+    conn: Connection,
+    lease: Lease,
+    calendar_id: str,
+    page: Page,
+    window: Span,
+    now: datetime,
+    *,
+    measure_lag: bool = False,
+    why: str = "read from the provider",
+) -> Applied:
+    """The store holds what the page says. Raises LeaseLost.
+
+    `measure_lag`: the page is a delta, so its changes tell how long news takes.
+    """
+    due.hold(conn, lease)
+    calendar = conn.execute(select(calendars).where(calendars.c.id == calendar_id)).mappings().one()
+    planned = _plan(conn, calendar_id, page, window)
+    vanished = _removals(conn, calendar_id, page, planned, window)
+    _delete(conn, calendar_id, planned.removed)
+    _rewrite(conn, calendar_id, [*planned.updated, *planned.touched])
+    _insert(conn, calendar_id, planned.created)
+    _forget_past(conn, calendar_id, window)
+    _note_unreadable(conn, calendar_id, page, now)
+    news = _news(calendar_id, planned)
+    feed.append(conn, calendar["organization"], now, news)
+    lags = _lags(planned, calendar["verified_at"], now) if measure_lag else ()
+    applied = Applied(
+        created=len(planned.created),
+        updated=len(planned.updated),
+        removed=len(planned.removed),
+        unreadable=len(page.unreadable),
+        changed=tuple(one.key for one in news),
+        lags=lags,
+    )
+    _write_calendar(conn, calendar, page, planned, applied, vanished, now)
+    if news:
+        counts = f"{applied.created} created, {applied.updated} updated, {applied.removed} removed; {why}"
+        audit.write(
+            conn,
+            calendar["organization"],
+            now,
+            actor=audit.SYNC,
+            action="events.applied",
+            target=calendar_id,
+            why=counts,
+        )
+    return applied
+
+
+def _plan(conn: Connection, calendar_id: str, page: Page, window: Span) -> Plan:
+    rows: dict[int, Stored] = {}
+    for condition in _conditions(page):
+        for row in _stored(conn, calendar_id, condition):
+            rows[row.id] = row
+    return merge.plan(calendar_id, page, window, list(rows.values()))
+
+
+def _conditions(page: Page) -> Iterator[ColumnElement[bool]]:
+    """Which rows the page is about."""
+    for chunk in _chunks([*(event.item for event in page.events), *page.removed]):
+        yield events.c.item.in_(chunk)
+    for chunk in _chunks(page.removed):
+        yield events.c.master.in_(chunk)
+    for scope in page.complete:
+        here = and_(events.c.end >= scope.span.start, events.c.start <= scope.span.end)
+        yield and_(here, events.c.master == scope.master) if isinstance(scope, OfSeries) else here
+
+
+def _stored(conn: Connection, calendar_id: str, condition: ColumnElement[bool]) -> Iterator[Stored]:
+    e = events.c
+    query = (
+        select(e.id, e.item, e.key, e.version, e.kind, e.master, e.start, e.end, bases.c.digest)
+        .join(bases, and_(bases.c.calendar == e.calendar, bases.c.item == e.item))
+        .where(e.calendar == calendar_id, condition)
+    )
+    for id, item, key, version, kind, master, start, end, digest in conn.execute(query):
+        yield Stored(id, item, key, version, Kind(kind), master, Span(start, end), digest)
+
+
+def _delete(conn: Connection, calendar_id: str, rows: Sequence[Stored]) -> None:
+    for n in range(0, len(rows), _CHUNK):
+        chunk = rows[n : n + _CHUNK]
+        conn.execute(delete(events).where(events.c.id.in_([row.id for row in chunk])))
+        here = and_(bases.c.calendar == calendar_id, bases.c.item.in_([row.item for row in chunk]))
+        conn.execute(delete(bases).where(here))
+
+
+def _forget_past(conn: Connection, calendar_id: str, window: Span) -> None:
+    """What is over before the window rolled out of it, which is news to nobody."""
+    past = and_(
+        events.c.calendar == calendar_id,
+        events.c.kind != Kind.SERIES.value,
+        events.c.end <= window.start,
+        events.c.start < window.start,
+    )
+    items = list(conn.execute(select(events.c.item).where(past)).scalars())
+    if not items:
+        return
+    conn.execute(delete(events).where(past))
+    for chunk in _chunks(items):
+        conn.execute(delete(bases).where(bases.c.calendar == calendar_id, bases.c.item.in_(chunk)))
+
+
+_COLUMNS = [column.name for column in events.columns if column.name not in ("id", "calendar")]
+_REWRITE = (
+    update(events)
+    .where(events.c.id == bindparam("row_id"))
+    .values({name: bindparam(f"new_{name}") for name in _COLUMNS})
+)
+
+
+def _rewrite(conn: Connection, calendar_id: str, pairs: Sequence[tuple[Stored, Event]]) -> None:
+    if not pairs:
+        return
+    rows = []
+    for stored, event in pairs:
+        values = to_row(calendar_id, event)
+        rows.append({"row_id": stored.id, **{f"new_{name}": values[name] for name in _COLUMNS}})
+    conn.execute(_REWRITE, rows)
+    for chunk in _chunks([stored.item for stored, _ in pairs]):
+        conn.execute(delete(bases).where(bases.c.calendar == calendar_id, bases.c.item.in_(chunk)))
+    _insert_bases(conn, calendar_id, [event for _, event in pairs])
+
+
+def _insert(conn: Connection, calendar_id: str, created: Sequence[Event]) -> None:
+    if created:
+        conn.execute(insert(events), [to_row(calendar_id, event) for event in created])
+        _insert_bases(conn, calendar_id, created)
+
+
+def _insert_bases(conn: Connection, calendar_id: str, agreed: Sequence[Event]) -> None:
+    rows = [
+        {"calendar": calendar_id, "item": event.item, "version": event.version, "digest": digest_of(event)}
+        for event in agreed
+    ]
+    conn.execute(insert(bases), rows)
+
+
+def _note_unreadable(conn: Connection, calendar_id: str, page: Page, now: datetime) -> None:
+    """Unreadable items are kept by id until they can be read or are gone."""
+    mine = unreadable.c.calendar == calendar_id
+    noted = {row.item: row for row in conn.execute(select(unreadable).where(mine))}
+    bad: dict[ItemId, Unreadable] = {item.item: item for item in page.unreadable}
+    settled = {*(event.item for event in page.events), *page.removed}
+    changed = [item for id, item in bad.items() if id not in noted or _differs(noted[id], item)]
+    for chunk in _chunks([id for id in noted if id in settled or id in {item.item for item in changed}]):
+        conn.execute(delete(unreadable).where(mine, unreadable.c.item.in_(chunk)))
+    rows = [
+        {"calendar": calendar_id, "item": item.item, "version": item.version, "reason": item.reason, "since": now}
+        for item in changed
+    ]
+    if rows:
+        conn.execute(insert(unreadable), rows)
+
+
+def _differs(noted: Row[Any], item: Unreadable) -> bool:
+    return (noted.version, noted.reason) != (item.version, item.reason)
+
+
+def _news(calendar_id: str, planned: Plan) -> list[News]:
+    news = [
+        News("event.removed", row.key, row.version, calendar_id, row.span.start, row.span.end)
+        for row in planned.removed
+    ]
+    for row, event in planned.updated:
+        start, end = min(row.span.start, event.span.start), max(row.span.end, event.span.end)
+        news.append(News("event.updated", key_of(calendar_id, event), event.version, calendar_id, start, end))
+    for event in planned.created:
+        key = key_of(calendar_id, event)
+        news.append(News("event.created", key, event.version, calendar_id, event.span.start, event.span.end))
+    return news
+
+
+def _lags(planned: Plan, verified_at: datetime | None, now: datetime) -> tuple[timedelta, ...]:
+    """Not of what merely rolled into the window: it was changed before the last pull, and left out of it on purpose."""
+    fresh = [*planned.created, *(event for _, event in planned.updated)]
+    changes = [event.modified_at for event in fresh if event.modified_at is not None]
+    since = verified_at - SKEW if verified_at is not None else None
+    return tuple(max(now - at, timedelta(0)) for at in changes if since is None or at >= since)[-LAGS:]
+
+
+def _write_calendar(
+    conn: Connection, calendar: Any, page: Page, planned: Plan, applied: Applied, vanished: Removals, now: datetime
+) -> None:
+    values: dict[str, Any] = {"cursor": page.cursor}
+    if applied.changed:
+        values["changed_at"] = now
+    if applied.lags:
+        kept = [
+            *filter(None, calendar["lags"].split(",")),
+            *(str(lag // timedelta(milliseconds=1)) for lag in applied.lags),
+        ]
+        values["lags"] = ",".join(kept[-LAGS:])
+    if vanished.count:
+        begun = calendar["removed_in_pull"] > 0
+        values["items_at_pull"] = calendar["items_at_pull"] if begun else vanished.total
+        values["removed_in_pull"] = calendar["removed_in_pull"] + vanished.count
+    written = [*planned.created, *(event for _, event in (*planned.updated, *planned.touched))]
+    lengths = [(event.span.end - event.span.start) // timedelta(microseconds=1) for event in written]
+    values["longest"] = max([calendar["longest"], *lengths])
+    different = {name: value for name, value in values.items() if calendar[name] != value}
+    if different:
+        conn.execute(update(calendars).where(calendars.c.id == calendar["id"]).values(**different))
+
+
+def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
+    ordered = sorted(set(values))
+    return (ordered[n : n + _CHUNK] for n in range(0, len(ordered), _CHUNK))

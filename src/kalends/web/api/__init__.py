@@ -1,0 +1,1 @@
+"""The JSON API, version 1: reading. FastAPI describes it at `/openapi.json`."""

@@ -1,0 +1,1 @@
+"""The pages: overview, room, sign-in, pairing and door panel. Their words are in `templates/` and `features/words.py`."""

@@ -1,0 +1,139 @@
+"""GetFolder and FindFolder, and how any request names a folder. Neighbours: mailbox.py holds the folders."""
+
+from kalends_sandbox.exchange.shapes import FolderShape, folder_shape
+from kalends_sandbox.exchange.site import Call, Site
+from kalends_sandbox.exchange.soap import (
+    Element,
+    Refusal,
+    answer,
+    attribute,
+    children,
+    failure,
+    flag,
+    leaf,
+    local,
+    m,
+    need,
+    need_attribute,
+    need_number,
+    success,
+    t,
+    text_of,
+    unreadable,
+)
+from kalends_sandbox.folder import Folder
+from kalends_sandbox.mailbox import Mailbox
+
+
+def target(site: Site, call: Call, element: Element) -> tuple[Mailbox, Folder]:
+    """The folder that a FolderId or DistinguishedFolderId means; refused when it is not there or not the caller's."""
+    kind = local(element)
+    if kind == "DistinguishedFolderId":
+        return _distinguished(site, call, element)
+    if kind != "FolderId":
+        raise unreadable(f"{kind} is no folder id")
+    folder_id = need_attribute(element, "Id")
+    if not folder_id.startswith("AQMk"):
+        raise Refusal("ErrorInvalidIdMalformed", "Id is malformed.")
+    mailbox = call.acting_mailbox()
+    folder = mailbox.folder(folder_id)
+    if folder is None:
+        raise Refusal("ErrorFolderNotFound", "The specified folder could not be found in the store.")
+    return mailbox, folder
+
+
+def _distinguished(site: Site, call: Call, element: Element) -> tuple[Mailbox, Folder]:
+    name = need_attribute(element, "Id")
+    address = text_of(element.find(f"{t('Mailbox')}/{t('EmailAddress')}"))
+    mailbox = _addressed(site, call, address) if address else call.acting_mailbox()
+    folder = next((folder for kind, folder in mailbox.folders.items() if kind == name), None)
+    if folder is None:
+        raise Refusal("ErrorFolderNotFound", "The specified folder could not be found in the store.")
+    return mailbox, folder
+
+
+def _addressed(site: Site, call: Call, address: str) -> Mailbox:
+    mailbox = site.world.mailbox(address)
+    if mailbox is None:
+        raise Refusal("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
+    if mailbox is not call.acting:
+        raise Refusal("ErrorAccessDenied", "Access is denied. Check credentials and try again.")
+    return mailbox
+
+
+def folder_id(folder: Folder, name: str = "FolderId") -> str:
+    return f"<t:{name} Id={attribute(folder.id)} ChangeKey={attribute(folder.change_key)}/>"
+
+
+def folder_element(mailbox: Mailbox, folder: Folder, shape: FolderShape) -> str:
+    """The folder with the properties asked for, in the schema's order."""
+    kind = "CalendarFolder" if folder.kind == "calendar" else "Folder"
+    rows = (
+        ("folder:FolderId", folder_id(folder)),
+        ("folder:ParentFolderId", folder_id(folder.parent or folder, "ParentFolderId")),
+        ("folder:FolderClass", leaf("FolderClass", folder.folder_class)),
+        ("folder:DisplayName", leaf("DisplayName", folder.name)),
+        ("folder:TotalCount", leaf("TotalCount", str(folder.count))),
+        ("folder:ChildFolderCount", leaf("ChildFolderCount", str(len(_below(mailbox, folder, deep=False))))),
+        ("folder:EffectiveRights", _rights()),
+        ("folder:DistinguishedFolderId", leaf("DistinguishedFolderId", folder.kind)),
+        ("folder:UnreadCount", leaf("UnreadCount", "0") if kind == "Folder" else ""),
+    )
+    return f"<t:{kind}>{''.join(xml for uri, xml in rows if uri in shape)}</t:{kind}>"
+
+
+def _rights() -> str:
+    names = ("CreateAssociated", "CreateContents", "CreateHierarchy", "Delete", "Modify", "Read", "ViewPrivateItems")
+    return f"<t:EffectiveRights>{''.join(flag(name, True) for name in names)}</t:EffectiveRights>"
+
+
+def _below(mailbox: Mailbox, folder: Folder, deep: bool) -> list[Folder]:
+    found = [child for child in mailbox.folders.values() if child.parent is folder]
+    if deep:
+        found += [grandchild for child in tuple(found) for grandchild in _below(mailbox, child, deep)]
+    return found
+
+
+def get_folder(site: Site, call: Call) -> str:
+    shape = folder_shape(need(call.element, m("FolderShape")))
+    messages = []
+    for wanted in children(need(call.element, m("FolderIds"))):
+        try:
+            found = folder_element(*target(site, call, wanted), shape)
+        except Refusal as refusal:
+            messages.append(failure(call.operation, refusal, "<m:Folders/>"))
+        else:
+            messages.append(success(call.operation, f"<m:Folders>{found}</m:Folders>"))
+    return answer(call.operation, messages)
+
+
+def find_folder(site: Site, call: Call) -> str:
+    shape = folder_shape(need(call.element, m("FolderShape")))
+    deep = need_attribute(call.element, "Traversal") == "Deep"
+    messages = []
+    for parent in children(need(call.element, m("ParentFolderIds"))):
+        try:
+            mailbox, folder = target(site, call, parent)
+            if call.element.find(m("Restriction")) is not None:
+                raise Refusal("ErrorUnsupportedQueryFilter", "This server finds folders by their parent only.")
+        except Refusal as refusal:
+            messages.append(failure(call.operation, refusal))
+        else:
+            found = _below(mailbox, folder, deep)
+            messages.append(success(call.operation, _page(call.element, mailbox, found, shape)))
+    return answer(call.operation, messages)
+
+
+def _page(element: Element, mailbox: Mailbox, found: list[Folder], shape: FolderShape) -> str:
+    view = element.find(m("IndexedPageFolderView"))
+    offset, limit = 0, len(found)
+    if view is not None:
+        offset = need_number(need_attribute(view, "Offset"), "Offset", 0, 2**31 - 1)
+        limit = need_number(view.get("MaxEntriesReturned", "1000"), "MaxEntriesReturned", 1, 2**31 - 1)
+    page = found[offset : offset + limit]
+    is_last = offset + len(page) >= len(found)
+    inside = "".join(folder_element(mailbox, folder, shape) for folder in page)
+    return (
+        f'<m:RootFolder IndexedPagingOffset="{offset + len(page)}" TotalItemsInView="{len(found)}" '
+        f'IncludesLastItemInRange="{str(is_last).lower()}"><t:Folders>{inside}</t:Folders></m:RootFolder>'
+    )

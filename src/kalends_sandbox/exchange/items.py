@@ -1,0 +1,114 @@
+"""GetItem: items by their own id, by place in a series, or the series of an occurrence. Neighbours: item_xml.py writes them."""
+
+import base64
+import binascii
+
+from kalends_sandbox import series
+from kalends_sandbox.exchange.item_xml import Page, calendar_item
+from kalends_sandbox.exchange.shapes import ItemShape, item_shape
+from kalends_sandbox.exchange.site import Call, Site
+from kalends_sandbox.exchange.soap import (
+    Element,
+    Refusal,
+    answer,
+    children,
+    failure,
+    local,
+    m,
+    need,
+    need_attribute,
+    need_number,
+    success,
+    unreadable,
+)
+from kalends_sandbox.folder import Folder
+from kalends_sandbox.item import Item
+from kalends_sandbox.zones import Zone
+
+_NOT_FOUND = ("ErrorItemNotFound", "The specified object was not found in the store.")
+
+
+def get_item(site: Site, call: Call) -> str:
+    shape = item_shape(need(call.element, m("ItemShape")))
+    wanted = list(children(need(call.element, m("ItemIds"))))
+    if not wanted:
+        raise unreadable("ItemIds is empty")
+    return answer(call.operation, [_one(site, call, element, shape) for element in wanted])
+
+
+def _one(site: Site, call: Call, element: Element, shape: ItemShape) -> str:
+    try:
+        folder, item = _found(call, element)
+    except Refusal as refusal:
+        return failure(call.operation, refusal, "<m:Items/>")
+    page = Page(shape, folder, is_list=False, zone=answer_zone(site, call))
+    return success(call.operation, f"<m:Items>{calendar_item(item, page)}</m:Items>")
+
+
+def answer_zone(site: Site, call: Call) -> Zone | None:
+    return call.zone if site.settings.answers_in_context_zone else None
+
+
+def _found(call: Call, element: Element) -> tuple[Folder, Item]:
+    kind = local(element)
+    if kind == "ItemId":
+        return _by_id(call, need_attribute(element, "Id"))
+    if kind == "OccurrenceItemId":
+        index = need_number(need_attribute(element, "InstanceIndex"), "InstanceIndex", -(2**31), 2**31 - 1)
+        return _nth(*_by_id(call, need_attribute(element, "RecurringMasterId")), index)
+    if kind == "RecurringMasterItemId":
+        return _master(call, need_attribute(element, "OccurrenceId"))
+    raise unreadable(f"ItemIds has no element {kind}")
+
+
+def check_id(item_id: str) -> None:
+    """Refused when it cannot be an id of this server: they are Base64 behind four fixed letters."""
+    try:
+        if item_id.startswith("AAMk") and base64.b64decode(item_id[4:], validate=True):
+            return
+    except (binascii.Error, ValueError):
+        pass
+    raise Refusal("ErrorInvalidIdMalformed", "Id is malformed.")
+
+
+def _by_id(call: Call, item_id: str) -> tuple[Folder, Item]:
+    check_id(item_id)
+    found = call.acting_mailbox().find(item_id)
+    if found is None:
+        raise Refusal(*_NOT_FOUND)
+    return found
+
+
+def _nth(folder: Folder, master: Item, index: int) -> tuple[Folder, Item]:
+    if master.recurrence is None:
+        raise Refusal(
+            "ErrorCalendarCannotUseIdForRecurringMasterId",
+            "The RecurringMasterId does not correspond to a valid recurring master.",
+        )
+    start = series.nth_start(master, index)
+    if start is None:
+        raise Refusal(
+            "ErrorCalendarOccurrenceIndexIsOutOfRecurrenceRange",
+            "Occurrence index is out of recurrence range.",
+        )
+    if start in master.deleted:
+        raise Refusal(
+            "ErrorCalendarOccurrenceIsDeletedFromRecurrence",
+            "Occurrence with this index was previously deleted from the recurrence.",
+        )
+    return folder, series.occurrence(master, start)
+
+
+def _master(call: Call, occurrence_id: str) -> tuple[Folder, Item]:
+    """The series of an occurrence. A deleted occurrence leads to it too."""
+    check_id(occurrence_id)
+    for folder in call.acting_mailbox().folders.values():
+        original = folder.original_of(occurrence_id)
+        if original is not None:
+            return folder, original[0]
+        if occurrence_id in folder.items:
+            raise Refusal(
+                "ErrorCalendarCannotUseIdForOccurrenceId",
+                "The OccurrenceId does not correspond to a valid occurrence of a recurring master.",
+            )
+    raise Refusal(*_NOT_FOUND)

@@ -1,0 +1,195 @@
+"""The handler of `/EWS/Exchange.asmx`: sign-in, impersonation, faults, dispatch on the Body's first child, counting."""
+
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from random import Random
+from typing import Final
+
+from kalends_sandbox.exchange import (
+    access,
+    convert,
+    directory,
+    find,
+    folders,
+    items,
+    soap,
+    streaming,
+    sync,
+    timezones,
+    trouble,
+)
+from kalends_sandbox.exchange.nodes import OVERRIDE_COOKIE, Nodes, cookie_of
+from kalends_sandbox.exchange.notifications import Notifier
+from kalends_sandbox.exchange.recorder import Recorded, Recorder
+from kalends_sandbox.exchange.settings import Settings
+from kalends_sandbox.exchange.site import Call, Site
+from kalends_sandbox.faults import Faults
+from kalends_sandbox.http import Request, Response
+from kalends_sandbox.world import ServiceAccount, World
+
+PATH: Final = "/ews/exchange.asmx"
+
+OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
+    "ConvertId": convert.convert_id,
+    "FindFolder": folders.find_folder,
+    "FindItem": find.find_item,
+    "GetFolder": folders.get_folder,
+    "GetItem": items.get_item,
+    "GetRoomLists": directory.get_room_lists,
+    "GetRooms": directory.get_rooms,
+    "GetServerTimeZones": timezones.get_server_time_zones,
+    "ResolveNames": directory.resolve_names,
+    "Subscribe": streaming.subscribe,
+    "SyncFolderItems": sync.sync_folder_items,
+    "Unsubscribe": streaming.unsubscribe,
+}
+STREAMING: Final = "GetStreamingEvents"
+
+_VERSION: Final = re.compile(r"Exchange20\d\d(_SP\d)?|V20\d\d_\d\d_\d\d")
+_XML: Final = ("Content-Type", "text/xml; charset=utf-8")
+
+
+class Exchange:
+    """One Exchange organisation over a world. Give `handle` to `http.serve`; `close` lets go of the world."""
+
+    def __init__(self, world: World, faults: Faults, rng: Random, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self.nodes = Nodes(settings, rng)
+        self.site = Site(world, faults, rng, settings, self.nodes, world.clock.now())
+        self.recorder = Recorder()
+        self._notifier = Notifier(self.nodes, faults, rng, settings)
+        world.listeners.append(self._notifier.hear)
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._running: Counter[tuple[str, str]] = Counter()
+        self._refused_sign_ins = 0
+        self._visitors = 0
+
+    def close(self) -> None:
+        """No more notifications. Calls are the HTTP server's to end."""
+        self._notifier.close()
+        self.site.world.listeners.remove(self._notifier.hear)
+
+    def drop_subscriptions(self, mailboxes: str = "*") -> int:
+        """Lose the subscriptions of all mailboxes that match the pattern; how many there were."""
+        return self.nodes.drop(mailboxes)
+
+    def counters(self) -> dict[str, object]:
+        """Calls by operation and by mailbox (empty: none in particular) since the start, and what is open now."""
+        calls: Counter[str] = Counter()
+        by_mailbox: dict[str, dict[str, int]] = {}
+        for (operation, mailbox), count in sorted(self._calls.items()):
+            calls[operation] += count
+            by_mailbox.setdefault(mailbox, {})[operation] = count
+        return {
+            "calls": dict(calls),
+            "calls_by_mailbox": by_mailbox,
+            "streams_open": self.nodes.streams_open,
+            "subscriptions": self.nodes.subscriptions_alive(),
+            "refused_sign_ins": self._refused_sign_ins,
+        }
+
+    async def handle(self, request: Request) -> Response:
+        if request.path.lower() != PATH:
+            return Response(
+                404, [("Content-Type", "text/plain")], b"Exchange Web Services live at /EWS/Exchange.asmx.\n"
+            )
+        account = access.signed_in(self.site.world, request)
+        if account is None:
+            self._refused_sign_ins += 1
+            return trouble.unauthorized()
+        if request.method != "POST":
+            return Response(405, [("Allow", "POST"), ("Content-Type", "text/plain")], b"Ask by POST.\n")
+        recorded = self.recorder.begin(request.body)
+        try:
+            call = self._read(request, account, recorded)
+        except soap.Fault as fault:
+            return self._finished(Response(500, [_XML], soap.fault_envelope(fault)), request, recorded)
+        response = await self._guarded(call, recorded)
+        return self._finished(response, request, recorded, call)
+
+    def _read(self, request: Request, account: ServiceAccount, recorded: Recorded) -> Call:
+        header, element = soap.read_envelope(request.body)
+        operation = recorded.operation = soap.local(element)
+        if element.tag != soap.m(operation) or (operation not in OPERATIONS and operation != STREAMING):
+            raise soap.unreadable(f"the operation {operation} does not exist on this server")
+        version = header.find(soap.t("RequestServerVersion")) if header is not None else None
+        if version is not None and not _VERSION.fullmatch(version.get("Version", "")):
+            raise soap.Fault("ErrorInvalidServerVersion", "The requested server version is not valid.")
+        acting, is_impersonating = access.acting_for(self.site.world, account, header)
+        call = Call(operation, element, request, account, acting, is_impersonating, access.context_zone(header))
+        recorded.mailbox = call.mailbox
+        self._calls[operation, call.mailbox] += 1
+        return call
+
+    async def _guarded(self, call: Call, recorded: Recorded) -> Response:
+        """The answer, or what a fault makes of it."""
+        fault = self.site.faults.strike(trouble.INSTEAD, call.operation, call.mailbox)
+        if fault is not None:
+            recorded.fault = fault.name
+            return trouble.instead(fault, call, self.site)
+        if self.site.faults.strike(("drop_subscriptions",), call.operation, call.mailbox):
+            self.nodes.drop(call.mailbox or "*")
+        budget = (call.account.user.lower(), call.mailbox)
+        if call.operation != STREAMING and self._running[budget] >= self.site.settings.concurrency:
+            return _fault(trouble.too_many())
+        self._running[budget] += 1
+        try:
+            response = self._answered(call, recorded)
+            fault = self.site.faults.strike(trouble.AFTERWARDS, call.operation, call.mailbox)
+            if fault is not None:
+                recorded.fault = fault.name
+                await trouble.afterwards(fault, response)
+        finally:
+            self._running[budget] -= 1
+        return response
+
+    def _answered(self, call: Call, recorded: Recorded) -> Response:
+        build = self.site.settings.build
+        try:
+            if call.operation == STREAMING:
+                return self._streamed(call, recorded)
+            return Response(200, [_XML], soap.envelope(OPERATIONS[call.operation](self.site, call), build))
+        except soap.Fault as fault:
+            return _fault(fault)
+        except soap.Refusal as refusal:  # refused before the operation looked at its parts
+            content = soap.answer(call.operation, [soap.failure(call.operation, refusal)])
+            return Response(200, [_XML], soap.envelope(content, build))
+
+    def _streamed(self, call: Call, recorded: Recorded) -> Response:
+        try:
+            stream, length_s = streaming.opened(self.site, call)
+        except streaming.Refused as refused:
+            return Response(200, [_XML], soap.stream_envelope(refused.content, self.site.settings.build))
+        body = _kept(streaming.documents(self.site, stream, length_s), recorded)
+        return Response(200, [_XML], body, closed=lambda: self.nodes.close(call.charged, stream))
+
+    def _finished(self, response: Response, request: Request, recorded: Recorded, call: Call | None = None) -> Response:
+        recorded.status = response.status
+        if isinstance(response.body, bytes):
+            recorded.answers.append(response.body)
+        response.headers.extend(self._cookies(request, call))
+        return response
+
+    def _cookies(self, request: Request, call: Call | None) -> list[tuple[str, str]]:
+        """Exchange's own: who you are, where you were served, and, once per group, where your subscriptions live."""
+        node = self.nodes.route(request.headers, call.account.user if call is not None else "")
+        cookies = [f"X-BackEndCookie={node.cookie}; path=/EWS; secure; HttpOnly"]
+        if cookie_of(request.headers, "exchangecookie") is None:
+            self._visitors += 1
+            cookies.append(f"exchangecookie={self._visitors:032x}; path=/; HttpOnly")
+        wants_affinity = (request.headers.get("X-PreferServerAffinity") or "").lower() == "true"
+        has_cookie = cookie_of(request.headers, OVERRIDE_COOKIE) is not None
+        if call is not None and call.operation == "Subscribe" and wants_affinity and not has_cookie:
+            cookies.append(f"{OVERRIDE_COOKIE}={node.cookie}; path=/; HttpOnly")
+        return [("Set-Cookie", cookie) for cookie in cookies]
+
+
+def _fault(fault: soap.Fault) -> Response:
+    return Response(500, [_XML], soap.fault_envelope(fault))
+
+
+async def _kept(documents: AsyncGenerator[bytes, None], recorded: Recorded) -> AsyncGenerator[bytes, None]:
+    async for document in documents:
+        recorded.answers.append(document)
+        yield document

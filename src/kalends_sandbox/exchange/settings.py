@@ -1,0 +1,20 @@
+"""How this Exchange Server is set up; every figure is Exchange 2016's or 2019's default unless its comment says otherwise."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    nodes: int = 3  # mailbox servers behind the load balancer
+    build: tuple[int, int, int, int] = (15, 2, 1748, 10)
+    hanging_connections: int = 10  # HangingConnectionLimit: open streams per account charged
+    concurrency: int = 27  # EWSMaxConcurrency: plain calls at a time per account and target
+    subscriptions_per_mailbox: int = 5000  # EWSMaxSubscriptions
+    ids_per_stream: int = 200
+    rows_per_find: int = 1000  # EWSFindCountLimit
+    heartbeat_s: float = 45.0
+    minute_s: float = 60.0  # a minute of ConnectionTimeout; tests make it shorter
+    subscription_idle_s: float = 300.0  # how long events are kept with no stream attached (Exchange does not say)
+    queued_events: int = 2000  # a subscription that falls further behind is lost
+    echo_s: tuple[float, float] = (0.05, 0.4)  # how much later the repeated events of one change come
+    answers_in_context_zone: bool = False  # times with the offset of the request's TimeZoneContext instead of Z

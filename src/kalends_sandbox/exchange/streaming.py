@@ -1,0 +1,197 @@
+"""Subscribe, Unsubscribe and GetStreamingEvents.
+
+Neighbours: nodes.py keeps subscriptions and streams, notifications.py fills their queues.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable
+from typing import Final
+
+from kalends_sandbox.exchange.folders import target
+from kalends_sandbox.exchange.nodes import Stream, Subscription
+from kalends_sandbox.exchange.site import Call, Site
+from kalends_sandbox.exchange.soap import (
+    Element,
+    Fault,
+    Refusal,
+    answer,
+    children,
+    failure,
+    is_true,
+    m,
+    need,
+    need_number,
+    stream_envelope,
+    success,
+    t,
+    text,
+    text_of,
+    unreadable,
+)
+
+_OPERATION: Final = "GetStreamingEvents"
+_EVENTS_PER_NOTIFICATION: Final = 50
+_KINDS: Final = frozenset(
+    {
+        "CopiedEvent",
+        "CreatedEvent",
+        "DeletedEvent",
+        "ModifiedEvent",
+        "MovedEvent",
+        "NewMailEvent",
+        "FreeBusyChangedEvent",
+    }
+)
+_GONE: Final = "The specified subscription was not found."
+
+
+def subscribe(site: Site, call: Call) -> str:
+    try:
+        subscription = _subscribed(site, call)
+    except Refusal as refusal:
+        return answer(call.operation, [failure(call.operation, refusal)])
+    payload = f"<m:SubscriptionId>{text(subscription.id)}</m:SubscriptionId>"
+    return answer(call.operation, [success(call.operation, payload)])
+
+
+def _subscribed(site: Site, call: Call) -> Subscription:
+    request = call.element.find(m("StreamingSubscriptionRequest"))
+    if request is None:
+        if next(children(call.element), None) is None:
+            raise unreadable("Subscribe is empty")
+        raise Refusal("ErrorInvalidSubscriptionRequest", "This server offers streaming subscriptions only.")
+    kinds = frozenset(text_of(kind) for kind in children(need(request, t("EventTypes"))))
+    if not kinds or not kinds <= _KINDS:
+        raise unreadable("EventTypes is empty or names an event that does not exist")
+    mailbox = call.acting_mailbox()
+    folders = (
+        None if is_true(request.get("SubscribeToAllFolders")) else _folders(site, call, request.find(t("FolderIds")))
+    )
+    node = site.nodes.route(call.request.headers, call.account.user)
+    return site.nodes.subscribe(node, call.account.user.lower(), mailbox, folders, kinds)
+
+
+def _folders(site: Site, call: Call, wanted: Element | None) -> frozenset[str]:
+    if wanted is None or len(wanted) == 0:
+        raise Refusal(
+            "ErrorInvalidSubscriptionRequest", "Name the folders to subscribe to, or subscribe to all folders."
+        )
+    try:
+        return frozenset(target(site, call, one)[1].id for one in children(wanted))
+    except Refusal as refusal:
+        if refusal.code == "ErrorAccessDenied":
+            raise Refusal(
+                "ErrorSubscriptionDelegateAccessNotSupported",
+                "Subscriptions are not supported for delegate user access.",
+            ) from refusal
+        raise
+
+
+def unsubscribe(site: Site, call: Call) -> str:
+    wanted = text_of(need(call.element, m("SubscriptionId")))
+    found = site.nodes.find(site.nodes.route(call.request.headers, call.account.user), wanted)
+    if found is None:
+        return answer(call.operation, [failure(call.operation, Refusal("ErrorSubscriptionNotFound", _GONE))])
+    if found.owner != call.account.user.lower():
+        return answer(call.operation, [failure(call.operation, _not_yours())])
+    site.nodes.unsubscribe(found)
+    return answer(call.operation, [success(call.operation)])
+
+
+def _not_yours() -> Refusal:
+    return Refusal("ErrorSubscriptionAccessDenied", "The subscription belongs to another account.")
+
+
+class Refused(Exception):
+    """The stream does not begin: `content` is the one response message to send instead."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__("The stream is refused.")
+        self.content = content
+
+
+def opened(site: Site, call: Call) -> tuple[Stream, float]:
+    """The stream that a GetStreamingEvents asks for and its length in seconds; counted until `Nodes.close`."""
+    ids = [text_of(one) for one in children(need(call.element, m("SubscriptionIds")))]
+    minutes = need_number(text_of(need(call.element, m("ConnectionTimeout"))), "ConnectionTimeout", 1, 30)
+    if not ids:
+        raise unreadable("SubscriptionIds is empty")
+    if len(ids) > site.settings.ids_per_stream:
+        raise Refused(failure(_OPERATION, Refusal("ErrorInvalidRequest", "There are too many subscription ids.")))
+    node = site.nodes.route(call.request.headers, call.account.user)
+    found = {one: site.nodes.find(node, one) for one in ids}
+    missing = [one for one, subscription in found.items() if subscription is None]
+    if missing:
+        raise Refused(_lost(missing))
+    subscriptions = [subscription for subscription in found.values() if subscription is not None]
+    foreign = [one.id for one in subscriptions if one.owner != call.account.user.lower()]
+    if foreign:
+        raise Refused(failure(_OPERATION, _not_yours(), _error_ids(foreign)))
+    if not site.nodes.may_open(call.charged):
+        raise Fault(
+            "ErrorExceededConnectionCount",
+            "You have exceeded the available concurrent connections for your account. Try again once your other "
+            "requests have completed.",
+        )
+    return site.nodes.open(call.charged, subscriptions), minutes * site.settings.minute_s
+
+
+async def documents(site: Site, stream: Stream, length_s: float) -> AsyncGenerator[bytes, None]:
+    """The stream's envelopes: OK at once, events as they come, OK as heartbeat, and Closed at the end of its time."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + length_s
+    yield _status(site, "OK")
+    beat = loop.time() + site.settings.heartbeat_s
+    while loop.time() < ends:
+        try:
+            async with asyncio.timeout_at(min(beat, ends)):
+                await stream.news.wait()
+        except TimeoutError:
+            if loop.time() < ends:
+                yield _status(site, "OK")
+                beat = loop.time() + site.settings.heartbeat_s
+            continue
+        for content in _news(stream):
+            yield stream_envelope(content, site.settings.build)
+        beat = loop.time() + site.settings.heartbeat_s
+        if not stream.subscriptions:
+            break
+    yield _status(site, "Closed")
+
+
+def _news(stream: Stream) -> Iterable[str]:
+    """What is new, as response messages; the stream's notes are taken first, so that nothing new is overlooked."""
+    stream.news.clear()
+    fresh, stream.fresh = list(stream.fresh.values()), {}
+    lost, stream.lost = stream.lost, []
+    if lost:
+        yield _lost(lost)
+    notifications = "".join(_notification(one) for one in fresh if one.queue)
+    if notifications:
+        yield success(_OPERATION, f"<m:Notifications>{notifications}</m:Notifications>")
+    for one in fresh:
+        if one.queue:  # more than one notification holds
+            stream.hear(one)
+
+
+def _notification(subscription: Subscription) -> str:
+    queue = subscription.queue
+    events = "".join(queue.popleft() for _ in range(min(_EVENTS_PER_NOTIFICATION, len(queue))))
+    more = "<t:MoreEvents>true</t:MoreEvents>" if queue else ""
+    return (
+        f"<m:Notification><t:SubscriptionId>{text(subscription.id)}</t:SubscriptionId>{more}{events}</m:Notification>"
+    )
+
+
+def _lost(ids: list[str]) -> str:
+    return failure(_OPERATION, Refusal("ErrorSubscriptionNotFound", _GONE), _error_ids(ids))
+
+
+def _error_ids(ids: list[str]) -> str:
+    inside = "".join(f"<m:SubscriptionId>{text(one)}</m:SubscriptionId>" for one in ids)
+    return f"<m:ErrorSubscriptionIds>{inside}</m:ErrorSubscriptionIds>"
+
+
+def _status(site: Site, status: str) -> bytes:
+    content = success(_OPERATION, f"<m:ConnectionStatus>{status}</m:ConnectionStatus>")
+    return stream_envelope(content, site.settings.build)

@@ -1,0 +1,132 @@
+"""One sandbox, put together: the world, its clock, post and story, and the servers that show it. cli.py runs it.
+
+Everything random in it comes from one seed, everything timed from one clock; both may be given from outside, so that a
+simulation can run it under virtual time.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from kalends_sandbox import worldfile
+from kalends_sandbox.clock import Clock, epoch_seconds, loop_seconds
+from kalends_sandbox.control import Control, Reins
+from kalends_sandbox.exchange import Exchange
+from kalends_sandbox.exchange import Settings as ExchangeSettings
+from kalends_sandbox.faults import Faults
+from kalends_sandbox.founding import Founded, found
+from kalends_sandbox.http import serve
+from kalends_sandbox.story import Story
+from kalends_sandbox.tls import Certificate, self_signed
+from kalends_sandbox.truth import Json, instant
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to open.
+
+    Port 0 takes a free one, None opens none; `tls_folder` (where the certificate goes) switches to https.
+    """
+
+    world: str = "demo"
+    exchange_port: int = 0
+    control_port: int | None = 0
+    tls_folder: Path | None = None
+    seed: int = 1
+    clock_start: datetime | None = None
+    clock_factor: float = 1.0
+    clock_origin: float | None = None
+    tells_story: bool = False
+    story_pace_s: tuple[float, float] = (2.0, 6.0)
+    exchange: ExchangeSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What is open. `background` never ends by itself: whichever task does has failed."""
+
+    founded: Founded
+    faults: Faults
+    exchange: Exchange
+    exchange_url: str
+    control_url: str | None
+    certificate: Certificate | None
+    background: tuple[asyncio.Task[None], ...]
+
+    def ready(self) -> Json:
+        """What a client must know, for the line printed when all is open."""
+        world = self.founded.world
+        return {
+            "exchange": self.exchange_url,
+            "control": self.control_url,
+            "certificate": self.certificate and {"path": str(self.certificate.path), "sha256": self.certificate.sha256},
+            "now": instant(world.clock.now()),
+            "factor": world.clock.factor,
+            "name": world.name,
+            "domain": world.domain,
+            "rooms": len(world.rooms),
+            "people": len(world.people),
+            # Invented accounts of an invented organisation: their passwords stand in the world file.
+            "accounts": [{"user": one.user, "password": one.password} for one in world.accounts],
+        }
+
+
+@asynccontextmanager
+async def opened(
+    plan: Plan, clock: Clock | None = None, tell: Callable[[str], None] = lambda line: None
+) -> AsyncIterator[Sandbox]:
+    """The planned sandbox, open as long as the block lasts. WorldFileBroken, or OSError when a port is taken."""
+    rng = random.Random(plan.seed)  # noqa: S311  # repeatable on purpose
+    founded = found(worldfile.load(plan.world), clock or _clock(plan), _own(rng))
+    faults = Faults(_own(rng))
+    exchange = Exchange(founded.world, faults, _own(rng), plan.exchange)
+    certificate = self_signed(plan.tls_folder, _own(rng)) if plan.tls_folder else None
+    context = certificate.context if certificate else None
+    control = Control(Reins(founded.world, founded.post, founded.actions, faults, exchange))
+    servers = [await serve(exchange.handle, HOST, plan.exchange_port, context)]
+    background: tuple[asyncio.Task[None], ...] = ()
+    try:
+        if plan.control_port is not None:
+            servers.append(await serve(control.handle, HOST, plan.control_port))
+        background = _start(plan, founded, _own(rng), tell)
+        exchange_url = f"{'https' if certificate else 'http'}://{HOST}:{servers[0].port}/EWS/Exchange.asmx"
+        control_url = f"http://{HOST}:{servers[1].port}" if len(servers) > 1 else None
+        yield Sandbox(founded, faults, exchange, exchange_url, control_url, certificate, background)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        exchange.close()
+        for server in servers:
+            await server.close()
+
+
+def _start(
+    plan: Plan, founded: Founded, rng: random.Random, tell: Callable[[str], None]
+) -> tuple[asyncio.Task[None], ...]:
+    loop = asyncio.get_running_loop()
+    post = loop.create_task(founded.post.run(), name="the post")
+    if not plan.tells_story:
+        return (post,)
+    story = Story(founded.world, founded.actions, rng, tell, plan.story_pace_s)
+    return post, loop.create_task(story.run(), name="the story")
+
+
+def _clock(plan: Plan) -> Clock:
+    """Without a start the clock begins at the machine's time; with an origin it can be shared between processes."""
+    start = plan.clock_start or datetime.fromtimestamp(
+        epoch_seconds() if plan.clock_origin is None else plan.clock_origin, UTC
+    )
+    if plan.clock_origin is None:
+        return Clock(start, plan.clock_factor, loop_seconds)
+    return Clock(start, plan.clock_factor, epoch_seconds, plan.clock_origin)
+
+
+def _own(rng: random.Random) -> random.Random:
+    return random.Random(rng.getrandbits(64))  # noqa: S311  # repeatable on purpose

@@ -1,0 +1,16 @@
+"""Exchange against the contract of all providers, over a loopback https socket with a pinned certificate."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from providers.contract import ProviderContract
+from providers.exchange_stage import ExchangeStage, exchange_stage
+
+
+class TestExchange(ProviderContract):
+    @pytest_asyncio.fixture
+    async def stage(self, tmp_path: Path) -> AsyncIterator[ExchangeStage]:
+        async with exchange_stage(tmp_path) as stage:
+            yield stage

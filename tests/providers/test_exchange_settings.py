@@ -1,0 +1,60 @@
+"""Settings that can't work are refused with a sentence that says what would."""
+
+from typing import Any
+
+import pytest
+
+from kalends.providers.exchange.settings import BadSettings, ExchangeSettings
+from kalends.providers.protocol import ProviderError
+
+GOOD = {"url": "https://mail.example.test/EWS/Exchange.asmx", "username": "EXAMPLE\\kalends"}
+
+
+def test_address_and_user_name_are_enough() -> None:
+    settings = ExchangeSettings.of(GOOD)
+
+    assert (settings.impersonate, settings.max_per_connection) == (True, 200)
+    assert settings.trust.fingerprint is None
+
+
+def test_a_fingerprint_may_be_written_as_openssl_prints_it() -> None:
+    fingerprint = ":".join(["AB"] * 32)
+
+    assert ExchangeSettings.of({**GOOD, "fingerprint": fingerprint}).trust.fingerprint == fingerprint
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"url": "http://mail.example.test/EWS/Exchange.asmx"}, "use https://"),
+        ({"url": "mail.example.test"}, "no server name"),
+        ({"url": "ftp://mail.example.test/"}, "does not start with https"),
+        ({"url": "https://"}, "no server name"),
+        ({"url": "https://[::1/EWS"}, "can't be read"),
+        ({"url": "https://mail.example.test:99999/EWS"}, "can't be read"),
+        ({"url": "https://me:secret@mail.example.test/EWS"}, "must not hold"),
+        ({"url": "https://mail.example.test/EWS Exchange"}, "no server name"),
+        ({"username": " "}, "user name is empty"),
+        ({"max_per_connection": 201}, "between 1 and 200"),
+        ({"calls_at_once": 0}, "between 1 and 27"),
+        ({"connection_minutes": 31}, "between 1 and 30"),
+        ({"max_per_connection": "many"}, "must be a number"),
+        ({"calls_at_once": True}, "must be a number"),
+        ({"pasword": "x"}, "unknown setting “pasword”"),
+        ({"fingerprint": "abc"}, "not a SHA-256"),
+        ({"authority_pem": "hello"}, "not a readable PEM"),
+        ({"authority_pem": "hello", "fingerprint": "ab" * 32}, "only one of them"),
+    ],
+)
+def test_what_can_not_work_is_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadSettings, match=words) as caught:
+        ExchangeSettings.of({**GOOD, **given})
+
+    assert isinstance(caught.value, ProviderError)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["url", "username"])
+def test_what_is_missing_is_named(missing: str) -> None:
+    with pytest.raises(BadSettings, match=f"no “{missing}”"):
+        ExchangeSettings.of({name: value for name, value in GOOD.items() if name != missing})
