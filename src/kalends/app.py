@@ -19,7 +19,6 @@ from kalends.metrics import Metrics
 from kalends.providers.protocol import Provider
 from kalends.seal import Seal, open_seal
 from kalends.store import accounts, due, organizations
-from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store, open_store
 from kalends.sync.connections import Connections, ProviderFactory
 from kalends.sync.turn import Turns
@@ -99,11 +98,11 @@ def clock_of(config: Config) -> Clock:
 def factories(rng: random.Random) -> Mapping[str, ProviderFactory]:
     """One line per calendar system. Each is imported only when an account needs it: its code costs start-up time."""
 
-    def exchange(account: Account, credentials: Mapping[str, Any]) -> Provider:
+    def exchange(settings: Mapping[str, Any], credentials: Mapping[str, Any]) -> Provider:
         from kalends.providers.exchange.provider import ExchangeProvider
         from kalends.providers.exchange.settings import ExchangeSettings
 
-        return ExchangeProvider(ExchangeSettings.of(account.settings), credentials, rng)
+        return ExchangeProvider(ExchangeSettings.of(settings), credentials, rng)
 
     return {"exchange": exchange}
 

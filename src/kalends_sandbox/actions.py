@@ -185,6 +185,8 @@ class Actions:
             self._release_orphans(found)
             day = after.start.astimezone(after.zone.tz).date()
             return found.calendar.save(_with_pattern(after, replace(after.recurrence, start=day)))
+        exceptions = {start: _reinvited(one, before, after) for start, one in after.exceptions.items()}
+        after = replace(after, exceptions=exceptions)
         return found.calendar.save(replace(after, sequence=before.sequence + 1))
 
     def _release_orphans(self, found: _Found) -> None:
@@ -292,6 +294,17 @@ def _override(before: Item, after: Item) -> Override:
     names = ("subject", "body", "location", "zone", "is_all_day", "show_as", "sensitivity", "attendees")
     said = {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
     return Override(start=after.start, end=after.end, **said)
+
+
+def _reinvited(override: Override, before: Item, after: Item) -> Override:
+    """An exception with its own list of attendees after somebody came to, or left, the series."""
+    if override.attendees is None or before.attendees == after.attendees:
+        return override
+    known, wanted = _addresses(before.attendees), _addresses(after.attendees)
+    own = _addresses(override.attendees)
+    stay = [one for one in override.attendees if one.address.lower() in wanted or one.address.lower() not in known]
+    come = [one for one in after.attendees if one.address.lower() not in known | own]
+    return replace(override, attendees=(*stay, *come))
 
 
 def _on_first_date(item: Item) -> Item:

@@ -117,10 +117,19 @@ def _rules(room: Mailbox) -> BookingRules:
 
 
 def _request(mail: Mail) -> Item:
-    """What is asked for: the meeting, or one occurrence of it as a single item."""
-    if mail.original_start is None or mail.meeting.recurrence is None:
-        return mail.meeting
-    return copies.orphan(mail.meeting, mail.original_start)
+    """What is asked of the recipient: the meeting, one occurrence as a single item, or a series less what is for
+    others.
+    """
+    meeting = mail.meeting
+    if meeting.recurrence is None:
+        return meeting
+    if mail.original_start is not None:
+        return copies.orphan(meeting, mail.original_start)
+    for start, override in meeting.exceptions.items():
+        invited = override.attendees
+        if invited is not None and mail.to.lower() not in (one.address.lower() for one in invited):
+            meeting = series.without(meeting, start)
+    return meeting
 
 
 def _copy_of(calendar: Folder, mail: Mail) -> tuple[Item, datetime | None] | None:

@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 
 import click
 
+from kalends_sandbox.exchange import Settings as ExchangeSettings
 from kalends_sandbox.sandbox import Plan, Sandbox, opened
 from kalends_sandbox.verbs import VERBS
 from kalends_sandbox.worldfile import SHIPPED, WorldFileBroken
@@ -75,13 +76,11 @@ def main() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the ready line here.",
 )
-@click.option(
-    "--until-input-ends", is_flag=True, help="Also end when standard input does: a child whose parent died."
-)
+@click.option("--until-input-ends", is_flag=True, help="Also end when standard input does: a child whose parent died.")
 def serve(
     world: str, exchange_port: int, control_port: int, tls: str | None, tls_folder: Path | None, seed: int,
     clock_start: str | None, clock_factor: float, clock_origin: float | None, story: bool,
-    story_pace: tuple[float, float], ready_file: Path | None, until_input_ends: bool,
+    story_pace: tuple[float, float], ready_file: Path | None, heartbeat: float, until_input_ends: bool,
 ) -> None:  # fmt: skip
     """Open a sandbox until SIGINT or SIGTERM. When it is open, one line of JSON says where."""
     if not 0 < story_pace[0] <= story_pace[1]:
@@ -89,7 +88,7 @@ def serve(
     with _certificate_folder(tls is not None, tls_folder) as folder:
         plan = Plan(
             world, exchange_port, control_port, folder, seed, _start(clock_start), clock_factor, clock_origin,
-            story, story_pace,
+            story, story_pace, ExchangeSettings(heartbeat_s=heartbeat),
         )  # fmt: skip
         try:
             asyncio.run(_serve(plan, lambda sandbox: _announce(sandbox, ready_file), until_input_ends))

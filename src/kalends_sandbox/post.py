@@ -66,8 +66,9 @@ class Post:
         self._waiting: list[tuple[datetime, int, Callable[[], None]]] = []
         self._sent = 0
         self._arrivals: dict[str, datetime] = {}
+        self._latest = world.clock.now()
         self._news = asyncio.Event()
-        world.clock.listeners.append(self._news.set)
+        world.clock.listeners.append(self._clock_changed)
 
     @property
     def waiting(self) -> int:
@@ -106,6 +107,7 @@ class Post:
     def do_due(self, limit: int = MAX_WAITING) -> int:
         """Does at most `limit` things whose time has come; how many it did."""
         now, done = self._world.clock.now(), 0
+        self._latest = now
         while self._waiting and self._waiting[0][0] <= now and done < limit:
             heapq.heappop(self._waiting)[2]()
             done += 1
@@ -118,6 +120,16 @@ class Post:
                 return
             heapq.heappop(self._waiting)[2]()
         raise PostFull
+
+    def _clock_changed(self) -> None:
+        """After a jump back, what was to come in a moment still comes in a moment, not a year from now."""
+        now = self._world.clock.now()
+        if now < self._latest:
+            back = self._latest - now
+            self._waiting = [(at - back, number, do) for at, number, do in self._waiting]
+            self._arrivals.clear()
+        self._latest = now
+        self._news.set()
 
     def _next_due_s(self) -> float:
         if not self._waiting:
@@ -135,5 +147,6 @@ class Post:
         if len(self._waiting) >= MAX_WAITING:
             raise PostFull
         self._sent += 1
+        self._latest = self._world.clock.now()
         heapq.heappush(self._waiting, (at, self._sent, do))
         self._news.set()

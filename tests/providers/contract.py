@@ -65,7 +65,11 @@ class Mirror:
     def lines(self, span: Span) -> list[Line]:
         """What takes place in the span, for comparing with a stage's truth."""
         return sorted(
-            (line(event) for event in self.events.values() if event.kind is not Kind.SERIES and event.span.overlaps(span)),
+            (
+                line(event)
+                for event in self.events.values()
+                if event.kind is not Kind.SERIES and event.span.overlaps(span)
+            ),
             key=repr,
         )
 
@@ -179,7 +183,9 @@ class ProviderContract:
         assert mirror.events == before
 
     @pytest.mark.parametrize("count", [6, None], ids=["ending", "endless"])
-    async def test_a_changed_series_is_shown_as_it_is_now(self, stage: Stage, mirror: Mirror, count: int | None) -> None:
+    async def test_a_changed_series_is_shown_as_it_is_now(
+        self, stage: Stage, mirror: Mirror, count: int | None
+    ) -> None:
         start = NOON + timedelta(hours=2)
         series = stage.book_series("weekly", start, count)
         await mirror.pull()
@@ -351,5 +357,3 @@ class _Hands:
         key = self.rng.choice(list(self.series))
         del self.series[key]
         self.stage.drop(key)
-
-

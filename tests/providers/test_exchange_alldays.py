@@ -34,8 +34,21 @@ def test_a_known_zone_gives_the_dates_back(iana: str, first: date, days: int) ->
 
 @pytest.mark.parametrize(
     "iana",
-    "Europe/Berlin Europe/London America/New_York America/Los_Angeles Pacific/Honolulu Asia/Kolkata Asia/Tokyo "
-    "Pacific/Auckland America/St_Johns Australia/Adelaide Asia/Kathmandu America/Sao_Paulo Etc/UTC".split(),
+    [
+        "Europe/Berlin",
+        "Europe/London",
+        "America/New_York",
+        "America/Los_Angeles",
+        "Pacific/Honolulu",
+        "Asia/Kolkata",
+        "Asia/Tokyo",
+        "Pacific/Auckland",
+        "America/St_Johns",
+        "Australia/Adelaide",
+        "Asia/Kathmandu",
+        "America/Sao_Paulo",
+        "Etc/UTC",
+    ],
 )
 @pytest.mark.parametrize("first", [date(2026, 1, 15), date(2026, 7, 15), date(2026, 3, 28), date(2026, 10, 24)])
 def test_an_unknown_zone_is_told_by_its_midnights(iana: str, first: date) -> None:

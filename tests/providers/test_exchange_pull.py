@@ -13,12 +13,11 @@ from lxml import etree
 
 from kalends.model.event import CalendarId, Kind, Party, Response, Role, Sensitivity, ShowAs
 from kalends.model.time import Dates
-from kalends.providers.exchange import cursor, pull, requests, soap
+from kalends.providers.exchange import client, pull, requests, soap, spans
 from kalends.providers.exchange.provider import ExchangeProvider
 from kalends.providers.protocol import (
     AuthLost,
     CalendarGone,
-    Cursor,
     InWindow,
     ProviderError,
     Rejected,
@@ -68,7 +67,6 @@ async def test_everything_asked_of_a_meeting_arrives(stage: ExchangeStage) -> No
         show_as="OOF",
         sensitivity="Confidential",
         is_meeting=True,
-        is_organizer=False,
         my_response="Tentative",
         zone=windows("W. Europe Standard Time", "Europe/Berlin"),
         attendees=(
@@ -223,16 +221,17 @@ async def test_a_short_series_is_read_again_in_its_own_reach_only(stage: Exchang
 
 
 async def test_news_that_is_known_already_is_not_fetched_again(stage: ExchangeStage) -> None:
-    stage.book("kept", NOON)
     mirror = await read(stage)
-    place = cursor.decode(mirror.cursor or Cursor(""))
-    old = (await stage.provider.pull(ROOM, None, window_at(NOON), {})).cursor
+    before_news = mirror.cursor
+    stage.book("new", NOON)
+    await mirror.pull()
     before = stage.calls_of("GetItem")
 
-    mirror.cursor = cursor.encode(replace(place, state=cursor.decode(old).state))
+    mirror.cursor = before_news
     await mirror.pull()
 
     assert stage.calls_of("GetItem") == before
+    assert [event.subject for event in mirror.events.values()] == ["new"]
 
 
 async def test_a_day_of_standing_still_costs_one_more_read(stage: ExchangeStage) -> None:
@@ -294,8 +293,10 @@ def _spoiling(stage: ExchangeStage, is_spoiled: Callable[[etree._Element], bool]
 
 def _asks_for_content_of(*items: str) -> Callable[[etree._Element], bool]:
     def asks(operation: etree._Element) -> bool:
-        ids = {each.get("Id") or each.get("OccurrenceId") for each in operation.find(f"{soap.M}ItemIds") or ()}
-        return bool(ids & set(items)) and operation.find(f".//{soap.T}AdditionalProperties/{soap.T}FieldURI") is not None
+        ids = {each.get("Id") or each.get("OccurrenceId") for each in operation.iterfind(f"{soap.M}ItemIds/*")}
+        return (
+            bool(ids & set(items)) and operation.find(f".//{soap.T}AdditionalProperties/{soap.T}FieldURI") is not None
+        )
 
     return asks
 
@@ -506,19 +507,57 @@ async def test_a_calendar_with_more_items_than_are_listed_is_refused(
     stage: ExchangeStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pull, "_LISTING_PAGES", 1)
-    for number in range(requests.CHANGES + 1):
+    for number in range(requests.LISTED + 1):
         stage.book(f"{number}", NOON - timedelta(days=3000))
 
     assert isinstance(await failed_pull(stage.provider), Rejected)
 
 
-async def test_pages_are_small_and_many_even_in_a_crowded_calendar(stage: ExchangeStage) -> None:
-    for day in range(0, 390, 2):
-        stage.book(f"{day}", NOON + day * DAY)
+async def test_one_step_fetches_few_meetings_even_in_a_crowded_calendar(stage: ExchangeStage) -> None:
+    for number in range(300):
+        stage.book(f"{number}", NOON + number * timedelta(minutes=20))
 
     mirror = await read(stage)
 
-    assert max(len(page.events) for page in mirror.pages) <= 20
+    assert max(len(page.events) for page in mirror.pages) <= spans.FETCHED_AT_ONCE + 1
+    assert mirror.lines(window_at(NOON)) == stage.truth(window_at(NOON))
+
+
+async def test_very_many_meetings_at_one_moment_are_read_at_once(stage: ExchangeStage) -> None:
+    for number in range(2 * spans.FETCHED_AT_ONCE):
+        stage.book(f"{number}", NOON)
+
+    mirror = await read(stage)
+
+    assert mirror.lines(window_at(NOON)) == stage.truth(window_at(NOON))
+
+
+async def test_many_changes_at_once_are_read_in_several_steps(stage: ExchangeStage) -> None:
+    mirror = await read(stage)
+    for number in range(2 * requests.CHANGES + 1):
+        stage.book(f"{number}", NOON + number * HOUR)
+
+    await mirror.pull()
+
+    assert len(mirror.pages) == 3
+    assert mirror.lines(window_at(NOON)) == stage.truth(window_at(NOON))
+
+
+async def test_a_request_that_can_not_begin_in_time_is_given_up(
+    stage: ExchangeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "WAIT_SECONDS", 0.02)
+    stage.faults.add("half_open", count=1)
+    stuck = asyncio.create_task(stage.provider.resolve(ROOM))
+    await asyncio.sleep(0.01)
+
+    error = await failed_pull(stage.provider)
+
+    stuck.cancel()
+    await asyncio.gather(stuck, return_exceptions=True)
+    assert isinstance(error, Unavailable)
+    assert "could not even begin within 0.02 seconds" in str(error)
+    await read(stage)
 
 
 async def test_half_a_pull_goes_on_after_a_restart(stage: ExchangeStage) -> None:

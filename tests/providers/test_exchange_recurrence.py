@@ -33,7 +33,10 @@ def patterns() -> list[tuple[str, sandbox.Pattern]]:
     for every, day in product((1, 2), (1, 28, 29, 30, 31)):
         inside = fields(Interval=every, DayOfMonth=day)
         found.append(
-            (f"<t:AbsoluteMonthlyRecurrence>{inside}</t:AbsoluteMonthlyRecurrence>", sandbox.AbsoluteMonthly(day, every))
+            (
+                f"<t:AbsoluteMonthlyRecurrence>{inside}</t:AbsoluteMonthlyRecurrence>",
+                sandbox.AbsoluteMonthly(day, every),
+            )
         )
     for day, index in product(("Tuesday", "Day", "Weekday", "WeekendDay"), sandbox.INDEXES):
         inside = fields(Interval=1, DaysOfWeek=day, DayOfWeekIndex=index)

@@ -16,8 +16,8 @@ from providers.schema import body_of, check, header_of
 
 SPAN = Span(NOON, NOON + timedelta(days=30))
 EVERY = {
-    "SyncFolderItems, first": requests.sync_items(ROOM, None),
-    "SyncFolderItems": requests.sync_items(ROOM, "H4sIAAA="),
+    "SyncFolderItems, first": requests.sync_items(ROOM, None, requests.LISTED),
+    "SyncFolderItems": requests.sync_items(ROOM, "H4sIAAA=", requests.CHANGES),
     "FindItem": requests.view(ROOM, SPAN),
     "GetItem": requests.items([ItemId("AAMkA="), ItemId("AAMkB=")]),
     "GetItem, bare": requests.probe(ItemId("AAMkA=")),

@@ -180,22 +180,30 @@ async def test_when_none_can_be_listened_to_it_is_said(stage: ExchangeStage) -> 
 
 
 async def test_a_subscription_limit_leaves_the_rest_to_polling() -> None:
-    async with exchange_stage(subscriptions_per_mailbox=1) as stage:
-        async with listening(stage.provider, ROOMS[1]) as first:
-            await first.until(ROOMS[1])
-            async with listening(stage.provider, ROOMS[0], ROOMS[1]) as second:
-                await second.until(ROOMS[0])
+    async with exchange_stage(subscriptions_per_mailbox=1) as stage, listening(stage.provider, ROOMS[1]) as first:
+        await first.until(ROOMS[1])
+        async with listening(stage.provider, ROOMS[0], ROOMS[1]) as second:
+            await second.until(ROOMS[0])
 
-                assert isinstance(second.failed[ROOMS[1]], Rejected)
-                assert "EWSMaxSubscriptions" in str(second.failed[ROOMS[1]])
+            assert isinstance(second.failed[ROOMS[1]], Rejected)
+            assert "EWSMaxSubscriptions" in str(second.failed[ROOMS[1]])
+
+
+async def test_a_server_that_takes_fewer_on_one_connection_gets_fewer_and_the_rest_is_polled() -> None:
+    async with exchange_stage(ids_per_stream=2) as stage, listening(stage.provider, *ROOMS) as ear:
+        await ear.until(*ROOMS[:2])
+
+        assert set(ear.failed) == set(ROOMS[2:])
+        assert "calendars per connection to 2" in str(ear.failed[ROOMS[3]])
+        stage.add("birch@example.test")
+        await ear.until(ROOMS[1])
 
 
 async def test_a_connection_limit_is_a_pause_that_names_the_setting() -> None:
-    async with exchange_stage(hanging_connections=1) as stage:
-        async with listening(stage.provider, ROOMS[0]) as first:
-            await first.until(ROOMS[0])
-            async with listening(stage.provider, ROOMS[0]) as second:
-                error = await second.ended()
+    async with exchange_stage(hanging_connections=1) as stage, listening(stage.provider, ROOMS[0]) as first:
+        await first.until(ROOMS[0])
+        async with listening(stage.provider, ROOMS[0]) as second:
+            error = await second.ended()
 
     assert isinstance(error, Throttled)
     assert not error.whole_account
@@ -203,13 +211,12 @@ async def test_a_connection_limit_is_a_pause_that_names_the_setting() -> None:
 
 
 async def test_at_the_time_limit_it_connects_again_and_names_everybody() -> None:
-    async with exchange_stage(minute_s=0.002) as stage:
-        async with listening(stage.provider, *ROOMS) as ear:
-            for _ in range(3):
-                await ear.until(*ROOMS)
+    async with exchange_stage(minute_s=0.002) as stage, listening(stage.provider, *ROOMS) as ear:
+        for _ in range(3):
+            await ear.until(*ROOMS)
 
-            assert stage.calls_of("GetStreamingEvents") >= 3
-            assert stage.calls_of("Subscribe") == len(ROOMS)
+        assert stage.calls_of("GetStreamingEvents") >= 3
+        assert stage.calls_of("Subscribe") == len(ROOMS)
 
 
 async def test_connections_end_at_spread_times_before_thirty_minutes(stage: ExchangeStage) -> None:
@@ -224,13 +231,15 @@ async def test_connections_end_at_spread_times_before_thirty_minutes(stage: Exch
 
 
 async def test_a_heartbeat_is_heard_as_nothing() -> None:
-    async with exchange_stage(heartbeat_s=0.01) as stage:
-        async with aclosing(stage.provider.listen(frozenset({ROOMS[0]}))) as hearing:
-            heard = []
-            async for each in hearing:
-                heard.append(each)
-                if len(heard) == 5:
-                    break
+    async with (
+        exchange_stage(heartbeat_s=0.01) as stage,
+        aclosing(stage.provider.listen(frozenset({ROOMS[0]}))) as hearing,
+    ):
+        heard = []
+        async for each in hearing:
+            heard.append(each)
+            if len(heard) == 5:
+                break
 
     assert [each.calendars for each in heard].count(frozenset({ROOMS[0]})) == 1
     assert heard[-1] == Heard()
@@ -304,7 +313,7 @@ async def test_leaving_closes_the_connection(stage: ExchangeStage) -> None:
         assert stage.exchange.counters()["streams_open"] == 1
 
     async with asyncio.timeout(5):
-        while stage.exchange.counters()["streams_open"]:
+        while stage.exchange.counters()["streams_open"]:  # noqa: ASYNC110 - nobody tells that a stream was closed
             await asyncio.sleep(0.001)
 
 

@@ -99,7 +99,9 @@ def test_a_series_is_made_changed_moved_and_called_off_by_date():
             status, answer = await call("POST", "/act", {"mailbox": ADA, "meeting": uid, **verb})
             assert status == 200, answer
         _, truth = await call("GET", f"/truth?mailbox={ADA}&from=2026-11-24&to=2026-12-05")
-        return [one for one in truth["mailboxes"][0]["occurrences"] if one["uid"] == uid], truth["mailboxes"][0]["items"]
+        return [one for one in truth["mailboxes"][0]["occurrences"] if one["uid"] == uid], truth["mailboxes"][0][
+            "items"
+        ]
 
     occurrences, items = scene(story)
 
@@ -115,7 +117,9 @@ def test_a_series_is_made_changed_moved_and_called_off_by_date():
 
 def test_every_verb_works():
     async def story(call):
-        _, made = await call("POST", "/act", {"verb": "create", "mailbox": ADA, "start": "2026-11-24T12:00Z", "rooms": [STUDY]})
+        _, made = await call(
+            "POST", "/act", {"verb": "create", "mailbox": ADA, "start": "2026-11-24T12:00Z", "rooms": [STUDY]}
+        )
         meeting = made["item"]["uid"]
         _, series = await call(
             "POST", "/act",
@@ -123,7 +127,14 @@ def test_every_verb_works():
         )  # fmt: skip
         done = []
         for said in (
-            {"verb": "edit", "meeting": meeting, "subject": "", "location": "Garden", "show_as": "OOF", "required": [ADA]},
+            {
+                "verb": "edit",
+                "meeting": meeting,
+                "subject": "",
+                "location": "Garden",
+                "show_as": "OOF",
+                "required": [ADA],
+            },
             {"verb": "make_private", "meeting": meeting},
             {"verb": "make_public", "meeting": meeting},
             {"verb": "repattern", "meeting": series["item"]["uid"], "series": {"pattern": "monthly", "day": 31}},
@@ -165,7 +176,9 @@ def test_the_clock_jumps_advances_and_changes_pace():
 def test_faults_are_added_listed_and_ended():
     async def story(call):
         _, added = await call(
-            "POST", "/faults", {"name": "http_503", "mailbox": "study@*", "rate": 0.5, "parameters": {"retry_after": "7"}}
+            "POST",
+            "/faults",
+            {"name": "http_503", "mailbox": "study@*", "rate": 0.5, "parameters": {"retry_after": "7"}},
         )
         await call("POST", "/faults", {"name": "slow", "count": 2})
         _, listed = await call("GET", "/faults")
@@ -305,7 +318,16 @@ def test_serve_says_when_it_is_open_obeys_act_and_ends_cleanly(number, tmp_path)
         assert json.loads(ready_file.read_text()) == ready
         runner = CliRunner(env={"KALENDS_SANDBOX_CONTROL": ready["control"]})
         acted = runner.invoke(
-            main, ["act", "create", f"mailbox={ADA}", "subject=12", "start=2026-11-24T15:00Z", "minutes=20", f"rooms={STUDY}"]
+            main,
+            [
+                "act",
+                "create",
+                f"mailbox={ADA}",
+                "subject=12",
+                "start=2026-11-24T15:00Z",
+                "minutes=20",
+                f"rooms={STUDY}",
+            ],
         )
         refused = runner.invoke(main, ["act", "cancel", f"mailbox={ADA}", "meeting=x"])
         truth = runner.invoke(main, ["truth", "--mailbox", ADA])

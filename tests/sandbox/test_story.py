@@ -3,6 +3,7 @@
 import random
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -42,14 +43,24 @@ def test_every_sort_of_event_is_told(day):
     _, lines = day
     told = " ".join(line for line in lines if line)
 
-    for words in ("is booked from", "runs on until", "is free early", "called off", "moves from", "private now", "Today only"):
+    for words in (
+        "is booked from",
+        "runs on until",
+        "is free early",
+        "called off",
+        "moves from",
+        "private now",
+        "Today only",
+    ):
         assert words in told
 
 
 def test_no_line_names_a_person_or_a_subject(day):
     founded, lines = day
     told = " ".join(line for line in lines if line)
-    subjects = {item.subject for person in founded.world.people if person.calendar for item in person.calendar.items.values()}
+    subjects = {
+        item.subject for person in founded.world.people if person.calendar for item in person.calendar.items.values()
+    }
 
     assert not [person.name for person in founded.world.people if person.name in told]
     assert not [subject for subject in subjects if subject and re.search(rf"\b{re.escape(subject)}\b", told)]
@@ -63,7 +74,12 @@ def test_organizers_and_rooms_agree_in_the_end(day):
         for copy in room.calendar.items.values():
             organizer = world.mailbox(copy.organizer.address)
             own = [one for one in organizer.calendar.items.values() if one.clean_uid == copy.clean_uid]
-            if copy.my_response == "Accept" and copy.recurrence is None and copy.uid == copy.clean_uid and not copy.is_cancelled:
+            if (
+                copy.my_response == "Accept"
+                and copy.recurrence is None
+                and copy.uid == copy.clean_uid
+                and not copy.is_cancelled
+            ):
                 wrong += [copy] * ([(one.start, one.end) for one in own] != [(copy.start, copy.end)])
     assert wrong == []
 
@@ -77,7 +93,7 @@ def test_no_room_is_taken_twice_by_a_story(day):
             for item in room.calendar.view(TUESDAY_NINE - timedelta(hours=2), TUESDAY_NINE + timedelta(hours=12))
             if item.takes_time and not item.is_all_day
         ]
-        assert all(one.end <= other.start for one, other in zip(taken, taken[1:], strict=False)), room.name
+        assert all(one.end <= other.start for one, other in pairwise(taken)), room.name
 
 
 def test_the_same_seed_tells_the_same_story():

@@ -190,6 +190,34 @@ def test_one_occurrence_in_another_room_reaches_that_room_as_a_single_meeting():
     assert world.responses(ANN)[OAK] == "Accept"
 
 
+def test_who_joins_a_series_later_joins_its_exceptions_too_but_not_a_room_let_go():
+    world = SmallWorld()
+    uid = met(world, recurrence=DAILY)
+    world.actions.respond(BOB, uid, "Decline", MONDAY + DAY)
+    world.post.settle()
+
+    world.actions.edit(ANN, uid, Change(required=[BOB, EVE], rooms=[]))
+    world.post.settle()
+
+    assert {one.address for one in world.only(ANN).exceptions[MONDAY + DAY].attendees} == {BOB, EVE}
+    assert len(world.calendar(EVE).view(MONDAY, MONDAY + 3 * DAY)) == 3
+    assert world.items(OAK) == []
+
+
+def test_an_occurrence_one_is_not_invited_to_does_not_come_back_with_an_update():
+    world = SmallWorld()
+    uid = world.actions.create(ANN, "Plan", MONDAY, MONDAY + HOUR, required=[BOB], recurrence=DAILY).uid
+    world.actions.edit(ANN, uid, Change(required=[EVE]), MONDAY + DAY)
+    world.post.settle()
+
+    starts = [one.start for one in world.calendar(BOB).view(MONDAY, MONDAY + 3 * DAY) if not one.is_cancelled]
+    world.actions.edit(ANN, uid, Change(subject="Better plan"))
+    world.post.settle()
+
+    assert starts == [MONDAY, MONDAY + 2 * DAY]
+    assert [one.start for one in world.calendar(BOB).view(MONDAY, MONDAY + 3 * DAY)] == starts
+
+
 def test_a_room_invited_to_one_occurrence_is_let_go_with_the_series():
     world = SmallWorld()
     uid = met(world, recurrence=DAILY)

@@ -50,7 +50,9 @@ def test_a_reader_learns_once_what_it_missed():
     assert calendar.changes_since(delta.sequence, 100) == replace(delta, created=(), updated=(), deleted=())
 
 
-@given(st.lists(st.tuples(st.sampled_from("asr"), st.integers(0, 5)), max_size=60), st.integers(1, 7), st.integers(0, 60))
+@given(
+    st.lists(st.tuples(st.sampled_from("asr"), st.integers(0, 5)), max_size=60), st.integers(1, 7), st.integers(0, 60)
+)
 def test_a_reader_that_follows_the_log_page_by_page_knows_the_folder(deeds, page, pause):
     calendar = SmallWorld().calendar(ANN)
     mirror: dict[str, Item] = {}
@@ -182,7 +184,9 @@ def test_impersonation_reaches_its_scope_and_no_further():
     world = SmallWorld().world
     account = world.account("SVC")
 
-    reached = {address for address in (OAK, ELM, ANN, BOB, EVE) if world.may_impersonate(account, world.mailbox(address))}
+    reached = {
+        address for address in (OAK, ELM, ANN, BOB, EVE) if world.may_impersonate(account, world.mailbox(address))
+    }
 
     assert reached == {OAK, ELM, ANN}
 

@@ -3,6 +3,7 @@
 import random
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,9 +100,9 @@ def test_no_meeting_of_the_demo_is_refused_by_its_room_and_no_room_is_taken_twic
             if item.is_organizer:
                 assert {one.response for one in item.resources} <= {"Accept"}, item.subject
     for room in demo.rooms:
-        day = [item for item in room.calendar.view(THURSDAY - timedelta(days=9), THURSDAY + timedelta(days=14))]
-        firm = [item for item in day if item.takes_time and not item.is_all_day]
-        assert all(one.end <= other.start for one, other in zip(firm, firm[1:], strict=False)), room.name
+        days = room.calendar.view(THURSDAY - timedelta(days=9), THURSDAY + timedelta(days=14))
+        firm = [item for item in days if item.takes_time and not item.is_all_day]
+        assert all(one.end <= other.start for one, other in pairwise(firm)), room.name
 
 
 def test_nothing_in_the_demo_was_mailed_by_anybody(demo):
@@ -221,11 +222,16 @@ DOCS = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text("utf-8")
 
 def test_the_world_file_of_the_documentation_is_one():
     text = DOCS.partition("```toml\n")[2].partition("```")[0]
-    text = text.replace('room = "Halo", ', "").replace("[[people]]", '[[people]]\nname = "Amara Okafor"\n\n[[people]]', 1)
+    text = text.replace('room = "Halo", ', "").replace(
+        "[[people]]", '[[people]]\nname = "Amara Okafor"\n\n[[people]]', 1
+    )
 
     world = built(text).world
 
-    assert [item.subject for item in world.mailbox("prism@halden.example").calendar.view(THURSDAY, THURSDAY + timedelta(days=14))]
+    assert [
+        item.subject
+        for item in world.mailbox("prism@halden.example").calendar.view(THURSDAY, THURSDAY + timedelta(days=14))
+    ]
 
 
 @pytest.mark.parametrize("word", [*VERBS, *PATTERNS, *(rule.name for rule in fields(BookingRules))])

@@ -11,6 +11,7 @@ import httpx2
 from prometheus_client import CollectorRegistry
 
 from kalends.bus import LocalBus, Topic
+from kalends.clock import Clock
 from kalends.features.access import password_hash
 from kalends.ids import SeededIds
 from kalends.model.event import Attendee, Event, ItemId, Kind, Party, Response, Role, Sensitivity, ShowAs, Version, Zone
@@ -55,7 +56,7 @@ class Wires:
     """What `make_web` needs, for a test."""
 
     store: Store
-    clock: object
+    clock: Clock
     ids: SeededIds
     organization: str = "org_1"
     base_url: str = "http://127.0.0.1"
@@ -65,7 +66,7 @@ class Wires:
 
     @property
     def stale_after(self) -> timedelta:
-        return self.clock.stretch(timedelta(seconds=90))  # type: ignore[attr-defined]
+        return self.clock.stretch(timedelta(seconds=90))
 
 
 def meeting(
@@ -172,7 +173,7 @@ def _hashed(wires: Wires) -> str:
     return _HASHES[0]
 
 
-def new_wires(clock: object | None = None) -> Wires:
+def new_wires(clock: Clock | None = None) -> Wires:
     return Wires(inline_store(), clock or StandingClock(), SeededIds(Random(7)))
 
 
@@ -214,3 +215,29 @@ async def running(wires: Wires) -> AsyncIterator[House]:
             await web.kit.follower.ready.wait()
             yield House(wires, web, client)
     await wires.store.aclose()
+
+
+async def seeded(*rooms: tuple[str, list[Event]], clock: StandingClock | None = None) -> Wires:
+    """An admin, an account and a room for each (key, events); the name is the key with a capital."""
+    wires = new_wires(clock)
+    await wires.store.run(seed_admin, wires)
+    await wires.store.run(seed_account, wires)
+    for key, held in rooms:
+        await wires.store.run(seed_room, wires, key, key.capitalize(), held)
+    return wires
+
+
+async def paired(house: House, key: str) -> str:
+    """A panel's secret, as its cookie holds it."""
+    doorkeeper = house.web.kit.doorkeeper
+    code = await doorkeeper.offer_pairing(f"spc_{key}", key, "admin")
+    _, secret = await doorkeeper.pair(code, "127.0.0.1")
+    return secret
+
+
+async def token(house: House, name: str = "script") -> str:
+    secret = house.wires.ids.secret()
+    now = house.wires.clock.now()
+    new = house.wires.ids.new("tok")
+    await house.wires.store.run(access.add_token, new, house.wires.organization, name, secret, now, actor="cli:test")
+    return secret

@@ -69,8 +69,8 @@ def exchange(
 
     async def work(hub: "Hub") -> None:
         await _add(hub, "exchange", name, settings, credentials, privacy, dry_run)
-        done = "could be added" if dry_run else "is added. Next: kalends accounts check"
-        say({"account": name, "added": not dry_run}, as_json, f"The account “{name}” {done}.")
+        done = "could be added." if dry_run else f'is added. Next: kalends accounts check "{name}"'
+        say({"account": name, "added": not dry_run}, as_json, f"The account “{name}” {done}")
 
     with_hub(ctx, work)
 
@@ -84,16 +84,14 @@ async def _add(
     privacy: str,
     dry_run: bool,
 ) -> None:
-    from kalends.providers.exchange.settings import BadSettings
+    from kalends.providers.protocol import Rejected
     from kalends.store import accounts as rows
 
     if await hub.store.read(rows.by_name, hub.organization, name) is not None:
         fail(CONFLICT, f"There is an account “{name}” already: choose another name, or change that one's credentials.")
     try:
-        from kalends.providers.exchange.settings import ExchangeSettings
-
-        ExchangeSettings.of(settings)
-    except BadSettings as error:
+        await hub.factories[kind](settings, credentials).aclose()
+    except Rejected as error:
         fail(2, str(error))
     if not dry_run:
         args = (hub.seal, hub.ids.new("acc"), hub.organization, kind, name, settings, credentials, privacy)
@@ -202,5 +200,3 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         fail(2, f"{file} can't be read: {error}.")
-
-

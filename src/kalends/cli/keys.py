@@ -42,6 +42,8 @@ def rotate(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
         draft.replace(file)
         seal = open_seal(file, hub.ids.noise, may_create=False)
         count = await hub.store.run(accounts.rotate, seal, hub.clock.now(), actor="cli")
-        say({"resealed": count, "file": str(file)}, as_json, f"{count} accounts are sealed under the new key in {file}.")
+        say(
+            {"resealed": count, "file": str(file)}, as_json, f"{count} accounts are sealed under the new key in {file}."
+        )
 
     with_hub(ctx, work)

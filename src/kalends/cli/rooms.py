@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from kalends.sync.directory import Linked
 
 _account_option = click.option("--account", required=True, help="The account that reaches them.")
-_zone_option = click.option("--zone", default="UTC", show_default=True, help="The wall clock on their doors, as Europe/Berlin.")
+_zone_option = click.option(
+    "--zone", default="UTC", show_default=True, help="The wall clock on their doors, as Europe/Berlin."
+)
 
 
 @click.group()
@@ -61,8 +63,9 @@ def _link(
         connections = hub.connections()
         try:
             provider = (await connections.of(account)).provider
+            refused: list[Linked] = []
             if addresses is None:
-                found, refused = await rooms_of(provider), []
+                found = await rooms_of(provider)
             else:
                 found, refused = await resolved(provider, addresses)
             linker = Linker(hub.store, hub.clock, hub.ids, account, provider, zone, "cli")

@@ -21,7 +21,9 @@ def serve(ctx: click.Context, role: str) -> None:
 
     config = configuration(ctx)
     if role != "all" and config.url.startswith("sqlite"):
-        fail(EXIT_CONFIG, "Web and worker in separate processes need PostgreSQL: set KALENDS_DATABASE_URL=postgresql://…")
+        fail(
+            EXIT_CONFIG, "Web and worker in separate processes need PostgreSQL: set KALENDS_DATABASE_URL=postgresql://…"
+        )
 
     async def main() -> None:
         from kalends.app import open_hub
@@ -29,7 +31,9 @@ def serve(ctx: click.Context, role: str) -> None:
 
         logs.configure(config.log_format, config.log_level)
         async with open_hub(config, exclusive=True) as hub:
-            await serve_hub(hub, role, lambda url: click.echo(f"Kalends is ready{f' at {url}' if url else ''}.", err=True))
+            await serve_hub(
+                hub, role, lambda url: click.echo(f"Kalends is ready{f' at {url}' if url else ''}.", err=True)
+            )
 
     try:
         run(main, uvloop=True)

@@ -56,9 +56,7 @@ def password(ctx: click.Context, name: str, password_stdin: bool) -> None:
         user = await hub.store.read(access.user_by_name, name)
         if user is None:
             fail(NOT_FOUND, f"There is no user “{name}”. kalends users list shows all.")
-        await hub.store.run(
-            access.set_password, user.id, password_hash(new, hub.ids), hub.clock.now(), actor="cli"
-        )
+        await hub.store.run(access.set_password, user.id, password_hash(new, hub.ids), hub.clock.now(), actor="cli")
         click.echo(f"{name} has a new password and is signed out everywhere.", err=True)
 
     with_hub(ctx, work)

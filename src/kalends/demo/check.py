@@ -1,15 +1,16 @@
 """`kalends demo --check`: proves the whole chain once, from a booking in the sandbox to the API, and measures it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
 from kalends.app import Hub
 
+T = TypeVar("T")
 _STEP_SECONDS = 0.01
 IN_STEP_SECONDS = 90.0
 SHOWN_SECONDS = 30.0
@@ -81,7 +82,7 @@ async def _all(api: httpx2.AsyncClient, path: str, query: Mapping[str, str] | No
     return items
 
 
-async def _until(look: Any, seconds: float, trouble: str) -> Any:
+async def _until(look: Callable[[], Awaitable[T]], seconds: float, trouble: str) -> T:
     """What `look` says once it says something."""
     try:
         async with asyncio.timeout(seconds):

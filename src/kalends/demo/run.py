@@ -54,6 +54,7 @@ async def run(
             "--world", "demo", "--exchange-port", "0", "--control-port", "0", "--tls", "self-signed",
             "--tls-folder", str(folder / "tls"), "--clock-start", start.isoformat(),
             "--clock-factor", str(options.speed), "--clock-origin", repr(origin), "--story",
+            "--heartbeat", "3",  # the demo's clock runs fast: a usual 45 s would look like minutes
         ]  # fmt: skip
         async with sandbox.running(arguments, tell) as world:
             config = Config(

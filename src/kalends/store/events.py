@@ -289,10 +289,11 @@ def _note_unreadable(conn: Connection, calendar_id: str, page: Page, now: dateti
     """Unreadable items are kept by id until they can be read or are gone."""
     mine = unreadable.c.calendar == calendar_id
     noted = {row.item: row for row in conn.execute(select(unreadable).where(mine))}
-    bad: dict[ItemId, Unreadable] = {item.item: item for item in page.unreadable}
-    settled = {*(event.item for event in page.events), *page.removed}
+    read = {event.item for event in page.events}
+    bad: dict[ItemId, Unreadable] = {item.item: item for item in page.unreadable if item.item not in read}
     changed = [item for id, item in bad.items() if id not in noted or _differs(noted[id], item)]
-    for chunk in _chunks([id for id in noted if id in settled or id in {item.item for item in changed}]):
+    settled = (read | page.removed) - bad.keys() | {item.item for item in changed}
+    for chunk in _chunks(id for id in noted if id in settled):
         conn.execute(delete(unreadable).where(mine, unreadable.c.item.in_(chunk)))
     rows = [
         {"calendar": calendar_id, "item": item.item, "version": item.version, "reason": item.reason, "since": now}
@@ -307,13 +308,15 @@ def _differs(noted: Row[Any], item: Unreadable) -> bool:
 
 
 def _news(calendar_id: str, planned: Plan) -> list[News]:
+    renamed = [row for row, event in planned.updated if row.key != key_of(calendar_id, event)]
     news = [
         News("event.removed", row.key, row.version, calendar_id, row.span.start, row.span.end)
-        for row in planned.removed
+        for row in (*planned.removed, *renamed)  # whoever knows a meeting by its old key must hear that it is gone
     ]
     for row, event in planned.updated:
+        key, kind = key_of(calendar_id, event), "event.updated" if row not in renamed else "event.created"
         start, end = min(row.span.start, event.span.start), max(row.span.end, event.span.end)
-        news.append(News("event.updated", key_of(calendar_id, event), event.version, calendar_id, start, end))
+        news.append(News(kind, key, event.version, calendar_id, start, end))
     for event in planned.created:
         key = key_of(calendar_id, event)
         news.append(News("event.created", key, event.version, calendar_id, event.span.start, event.span.end))

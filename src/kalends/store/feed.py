@@ -19,7 +19,7 @@ from kalends.store.schema import changes
 LIMIT = 1000
 """Changes in one batch at most."""
 START = "0.0"
-_CURSOR = re.compile(r"(\d{1,19})\.(\d{1,18})")
+_CURSOR = re.compile(r"([0-9]{1,19})\.([0-9]{1,18})")
 _THIS_TRANSACTION = literal_column("pg_current_xact_id()::text::bigint", BigInteger)
 _OLDEST_RUNNING = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text::bigint", BigInteger)
 

@@ -14,8 +14,8 @@ from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store
 from kalends.sync.circuit import Circuit
 
-ProviderFactory = Callable[[Account, Mapping[str, Any]], Provider]
-"""Builds a provider from an account and its unsealed credentials. Raises ProviderError for settings that can't work."""
+ProviderFactory = Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]
+"""Builds a provider from an account's settings and unsealed credentials. Raises Rejected for what can't work."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Connections:
             del self._open[account.id]
             await known.provider.aclose()
         credentials = await self._store.read(self._unseal, account.id)
-        provider = self._factories[account.kind](account, credentials)
+        provider = self._factories[account.kind](account.settings, credentials)
         opened = Open(account, provider, Circuit(self._clock, self._rng), print_)
         return self._open.setdefault(account.id, opened)
 

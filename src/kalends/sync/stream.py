@@ -21,7 +21,7 @@ from kalends.store.due import NEWS, Lease
 
 LEASE = timedelta(seconds=240)
 """Longer than two missed heartbeats."""
-RENEW = timedelta(seconds=20)
+RENEW = timedelta(seconds=3)
 """How often, at most, the lease is renewed and the calendars' proof of life is written."""
 
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kalends.features.access import Doorkeeper, Identity, Who
+from kalends.features.access import NOBODY, Doorkeeper, Identity
 from kalends.store.door import StoreError
 from kalends.web.answers import answer, error_page
 from kalends.web.cookies import presented
@@ -73,7 +73,9 @@ class Gate:
         policy, path = self._match(request)
         if isinstance(policy, Problem):
             return answer(request, policy)
-        identity = await self.doorkeeper.who(presented(request, self.is_secure))
+        # What is public needs nobody's name, and must answer while the database doesn't.
+        is_public = policy is Policy.PUBLIC
+        identity = NOBODY if is_public else await self.doorkeeper.who(presented(request, self.is_secure))
         request.state.identity, request.state.policy = identity, policy
         if not is_allowed(policy, identity, path.get("space")):
             return self._turn_away(request, policy, identity)
@@ -103,7 +105,7 @@ class Gate:
         path = request.url.path
         if is_for_programs(path):
             return sign_in_first().document() if identity.who is Who.ANYBODY else forbidden().document()
-        if identity.who is Who.ANYBODY and policy is Policy.ADMIN and request.method == "GET":
+        if policy is Policy.ADMIN and request.method == "GET":
             query = f"?{request.url.query}" if request.url.query else ""
             return RedirectResponse(f"/sign-in?to={quote(path + query, safe='')}", 303, {"cache-control": "no-store"})
         return error_page(_unpaired() if policy is Policy.PANEL else forbidden(), retry=policy is Policy.PANEL)

@@ -13,11 +13,11 @@ from kalends_sandbox.exchange.soap import (
     Refusal,
     answer,
     attribute,
-    children,
     failure,
     m,
     need,
     need_attribute,
+    some,
     success,
 )
 
@@ -47,7 +47,7 @@ def _bytes(ews: str) -> bytes:
 def convert_id(site: Site, call: Call) -> str:
     destination = need_attribute(call.element, "DestinationFormat")
     messages = []
-    for source in children(need(call.element, m("SourceIds"))):
+    for source in some(need(call.element, m("SourceIds"))):
         try:
             messages.append(success(call.operation, _converted(site, source, destination)))
         except Refusal as refusal:

@@ -23,6 +23,7 @@ from kalends_sandbox.exchange.soap import (
     need,
     need_attribute,
     need_number,
+    some,
     success,
     t,
     unreadable,
@@ -49,7 +50,7 @@ def find_item(site: Site, call: Call) -> str:
     if need_attribute(call.element, "Traversal") not in ("Shallow", "SoftDeleted", "Associated"):
         raise unreadable("Traversal is none of Shallow, SoftDeleted and Associated")
     messages = []
-    for parent in children(need(call.element, m("ParentFolderIds"))):
+    for parent in some(need(call.element, m("ParentFolderIds"))):
         try:
             _, folder = target(site, call, parent)
             messages.append(success(call.operation, _listing(site, call, folder, shape)))
@@ -84,11 +85,9 @@ def _view(site: Site, call: Call, view: Element, page: Page) -> str:
         raise Refusal(
             "ErrorCalendarViewRangeTooBig", "The specified view range exceeds the maximum range of two years."
         )
-    limit = need_number(
-        view.get("MaxEntriesReturned", str(site.settings.rows_per_find)), "MaxEntriesReturned", 1, _MAX_INT
-    )
+    limit = _limit(site, view)
     found = page.folder.view(since, until, touching=True)  # Exchange's view includes what only touches its ends
-    shown = found[: min(limit, site.settings.rows_per_find)]
+    shown = found[:limit]
     return _root_folder(shown, page, total=len(found), is_last=len(shown) == len(found))
 
 
@@ -98,7 +97,7 @@ def _paged(site: Site, call: Call, page: Page) -> str:
     if view is not None:
         offset = need_number(need_attribute(view, "Offset"), "Offset", 0, _MAX_INT)
         from_end = need_attribute(view, "BasePoint") == "End"
-        limit = min(limit, need_number(view.get("MaxEntriesReturned", str(limit)), "MaxEntriesReturned", 1, _MAX_INT))
+        limit = _limit(site, view)
     found = _sorted(call.element, _filtered(call, page.folder))
     if from_end:
         stop = max(0, len(found) - offset)
@@ -107,6 +106,14 @@ def _paged(site: Site, call: Call, page: Page) -> str:
         shown = found[offset : offset + limit]
         is_last = offset + len(shown) >= len(found)
     return _root_folder(shown, page, total=len(found), is_last=is_last, next_offset=offset + len(shown))
+
+
+def _limit(site: Site, view: Element) -> int:
+    """How many rows at most: what is asked for, but never more than the server gives."""
+    asked = need_number(view.get("MaxEntriesReturned", str(_MAX_INT)), "MaxEntriesReturned", -_MAX_INT, _MAX_INT)
+    if asked < 1:
+        raise Refusal("ErrorInvalidPagingMaxRows", "MaxEntriesReturned is below 1.")
+    return min(asked, site.settings.rows_per_find)
 
 
 def _filtered(call: Call, folder: Folder) -> list[Item]:

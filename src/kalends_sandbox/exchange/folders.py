@@ -7,7 +7,6 @@ from kalends_sandbox.exchange.soap import (
     Refusal,
     answer,
     attribute,
-    children,
     failure,
     flag,
     leaf,
@@ -16,6 +15,7 @@ from kalends_sandbox.exchange.soap import (
     need,
     need_attribute,
     need_number,
+    some,
     success,
     t,
     text_of,
@@ -97,7 +97,7 @@ def _below(mailbox: Mailbox, folder: Folder, deep: bool) -> list[Folder]:
 def get_folder(site: Site, call: Call) -> str:
     shape = folder_shape(need(call.element, m("FolderShape")))
     messages = []
-    for wanted in children(need(call.element, m("FolderIds"))):
+    for wanted in some(need(call.element, m("FolderIds"))):
         try:
             found = folder_element(*target(site, call, wanted), shape)
         except Refusal as refusal:
@@ -111,7 +111,7 @@ def find_folder(site: Site, call: Call) -> str:
     shape = folder_shape(need(call.element, m("FolderShape")))
     deep = need_attribute(call.element, "Traversal") == "Deep"
     messages = []
-    for parent in children(need(call.element, m("ParentFolderIds"))):
+    for parent in some(need(call.element, m("ParentFolderIds"))):
         try:
             mailbox, folder = target(site, call, parent)
             if call.element.find(m("Restriction")) is not None:

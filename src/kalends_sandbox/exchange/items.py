@@ -11,13 +11,13 @@ from kalends_sandbox.exchange.soap import (
     Element,
     Refusal,
     answer,
-    children,
     failure,
     local,
     m,
     need,
     need_attribute,
     need_number,
+    some,
     success,
     unreadable,
 )
@@ -30,9 +30,7 @@ _NOT_FOUND = ("ErrorItemNotFound", "The specified object was not found in the st
 
 def get_item(site: Site, call: Call) -> str:
     shape = item_shape(need(call.element, m("ItemShape")))
-    wanted = list(children(need(call.element, m("ItemIds"))))
-    if not wanted:
-        raise unreadable("ItemIds is empty")
+    wanted = some(need(call.element, m("ItemIds")))
     return answer(call.operation, [_one(site, call, element, shape) for element in wanted])
 
 

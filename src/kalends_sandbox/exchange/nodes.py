@@ -8,6 +8,7 @@ import asyncio
 import base64
 import zlib
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http.cookies import CookieError, SimpleCookie
@@ -70,11 +71,12 @@ class Stream:
 
 
 class Nodes:
-    """All nodes, all subscriptions, all open streams."""
+    """All nodes, all subscriptions, all open streams. `primary_of` gives a mailbox's primary address for any of its own."""
 
-    def __init__(self, settings: Settings, rng: Random) -> None:
+    def __init__(self, settings: Settings, rng: Random, primary_of: Callable[[str], str]) -> None:
         self._settings = settings
         self._rng = rng
+        self._primary_of = primary_of
         names = [f"mbx{number:02}.sandbox" for number in range(1, settings.nodes + 1)]
         self.nodes = [Node(name, rng.randrange(10**9, 2 * 10**9)) for name in names]
         self._subscriptions: dict[str, Subscription] = {}
@@ -84,8 +86,8 @@ class Nodes:
     # --- routing
 
     def home(self, name: str) -> Node:
-        """Where a mailbox lives; it stays there."""
-        return self.nodes[zlib.crc32(name.lower().encode()) % len(self.nodes)]
+        """Where a mailbox (by any of its addresses) or an account lives; it stays there."""
+        return self.nodes[zlib.crc32(self._primary_of(name).lower().encode()) % len(self.nodes)]
 
     def route(self, headers: Headers, otherwise: str) -> Node:
         """The node that the request's cookie leads to, else its anchor's, else the home of `otherwise`."""

@@ -42,6 +42,10 @@ class Recorder:
         return list(self._calls)
 
     def begin(self, request: bytes) -> Recorded:
+        """A call to fill in; one that is not kept does not gather its answers either."""
         recorded = Recorded("", "", request)
-        self._calls.append(recorded)
+        if self._calls.maxlen:
+            self._calls.append(recorded)
+        else:
+            recorded.answers = deque(maxlen=0)
         return recorded

@@ -55,7 +55,7 @@ class Exchange:
 
     def __init__(self, world: World, faults: Faults, rng: Random, settings: Settings | None = None) -> None:
         settings = settings or Settings()
-        self.nodes = Nodes(settings, rng)
+        self.nodes = Nodes(settings, rng, lambda address: _primary(world, address))
         self.site = Site(world, faults, rng, settings, self.nodes, world.clock.now())
         self.recorder = Recorder()
         self._notifier = Notifier(self.nodes, faults, rng, settings)
@@ -132,7 +132,7 @@ class Exchange:
             self.nodes.drop(call.mailbox or "*")
         budget = (call.account.user.lower(), call.mailbox)
         if call.operation != STREAMING and self._running[budget] >= self.site.settings.concurrency:
-            return _fault(trouble.too_many())
+            return _fault(soap.too_many_connections())
         self._running[budget] += 1
         try:
             response = self._answered(call, recorded)
@@ -183,6 +183,11 @@ class Exchange:
         if call is not None and call.operation == "Subscribe" and wants_affinity and not has_cookie:
             cookies.append(f"{OVERRIDE_COOKIE}={node.cookie}; path=/; HttpOnly")
         return [("Set-Cookie", cookie) for cookie in cookies]
+
+
+def _primary(world: World, address: str) -> str:
+    mailbox = world.mailbox(address)
+    return address if mailbox is None else mailbox.primary
 
 
 def _fault(fault: soap.Fault) -> Response:

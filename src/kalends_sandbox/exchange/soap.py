@@ -45,6 +45,15 @@ def unreadable(violation: str) -> Fault:
     return Fault("ErrorSchemaValidation", text, {"LineNumber": "0", "LinePosition": "0", "Violation": violation})
 
 
+def too_many_connections() -> Fault:
+    """More plain calls or streams at a time than the caller's budget allows."""
+    return Fault(
+        "ErrorExceededConnectionCount",
+        "You have exceeded the available concurrent connections for your account. Try again once your other requests "
+        "have completed.",
+    )
+
+
 # --- reading
 
 
@@ -114,6 +123,14 @@ def text_of(element: Element | None) -> str:
 
 def children(parent: Element) -> Iterator[Element]:
     return (child for child in parent if isinstance(child.tag, str))
+
+
+def some(parent: Element) -> list[Element]:
+    """The children; a fault when there is none."""
+    found = list(children(parent))
+    if not found:
+        raise unreadable(f"{local(parent)} is empty")
+    return found
 
 
 # --- writing

@@ -12,7 +12,6 @@ from kalends_sandbox.exchange.nodes import Stream, Subscription
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
     Element,
-    Fault,
     Refusal,
     answer,
     children,
@@ -21,11 +20,13 @@ from kalends_sandbox.exchange.soap import (
     m,
     need,
     need_number,
+    some,
     stream_envelope,
     success,
     t,
     text,
     text_of,
+    too_many_connections,
     unreadable,
 )
 
@@ -57,8 +58,7 @@ def subscribe(site: Site, call: Call) -> str:
 def _subscribed(site: Site, call: Call) -> Subscription:
     request = call.element.find(m("StreamingSubscriptionRequest"))
     if request is None:
-        if next(children(call.element), None) is None:
-            raise unreadable("Subscribe is empty")
+        some(call.element)
         raise Refusal("ErrorInvalidSubscriptionRequest", "This server offers streaming subscriptions only.")
     kinds = frozenset(text_of(kind) for kind in children(need(request, t("EventTypes"))))
     if not kinds or not kinds <= _KINDS:
@@ -112,10 +112,8 @@ class Refused(Exception):
 
 def opened(site: Site, call: Call) -> tuple[Stream, float]:
     """The stream that a GetStreamingEvents asks for and its length in seconds; counted until `Nodes.close`."""
-    ids = [text_of(one) for one in children(need(call.element, m("SubscriptionIds")))]
+    ids = [text_of(one) for one in some(need(call.element, m("SubscriptionIds")))]
     minutes = need_number(text_of(need(call.element, m("ConnectionTimeout"))), "ConnectionTimeout", 1, 30)
-    if not ids:
-        raise unreadable("SubscriptionIds is empty")
     if len(ids) > site.settings.ids_per_stream:
         raise Refused(failure(_OPERATION, Refusal("ErrorInvalidRequest", "There are too many subscription ids.")))
     node = site.nodes.route(call.request.headers, call.account.user)
@@ -128,11 +126,7 @@ def opened(site: Site, call: Call) -> tuple[Stream, float]:
     if foreign:
         raise Refused(failure(_OPERATION, _not_yours(), _error_ids(foreign)))
     if not site.nodes.may_open(call.charged):
-        raise Fault(
-            "ErrorExceededConnectionCount",
-            "You have exceeded the available concurrent connections for your account. Try again once your other "
-            "requests have completed.",
-        )
+        raise too_many_connections()
     return site.nodes.open(call.charged, subscriptions), minutes * site.settings.minute_s
 
 

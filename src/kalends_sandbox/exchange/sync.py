@@ -25,6 +25,7 @@ from kalends_sandbox.exchange.soap import (
     need,
     need_attribute,
     need_number,
+    some,
     success,
     text,
     text_of,
@@ -70,7 +71,7 @@ def sync_folder_items(site: Site, call: Call) -> str:
 
 
 def _folder(site: Site, call: Call) -> tuple[object, Folder]:
-    wanted = next(children(need(call.element, m("SyncFolderId"))))
+    wanted = some(need(call.element, m("SyncFolderId")))[0]
     try:
         return target(site, call, wanted)
     except Refusal as refusal:

@@ -23,14 +23,6 @@ def unauthorized() -> Response:
     return Response(401, headers, b"Sign in with Basic credentials of a service account.\n")
 
 
-def too_many() -> soap.Fault:
-    return soap.Fault(
-        "ErrorExceededConnectionCount",
-        "You have exceeded the available concurrent connections for your account. Try again once your other requests "
-        "have completed.",
-    )
-
-
 def instead(fault: Fault, call: Call, site: Site) -> Response:
     """The answer in place of the real one, for the kinds in INSTEAD."""
     if fault.name == "http_401":

@@ -292,11 +292,21 @@ WEEK = VIEW.format("2026-11-20T00:00:00Z", "2026-11-27T00:00:00Z")
         ),
         (find(WEEK, RESTRICTION), "ErrorInvalidOperation"),
         (find(WEEK, SORTED), "ErrorInvalidOperation"),
+        (find(WEEK.replace("StartDate", 'MaxEntriesReturned="0" StartDate')), "ErrorInvalidPagingMaxRows"),
         (find(WEEK, folder='<t:DistinguishedFolderId Id="inbox"/>'), "ErrorCalendarFolderIsInvalidForCalendarView"),
         (find(WEEK, folder='<t:DistinguishedFolderId Id="tasks"/>'), "ErrorFolderNotFound"),
         (find(VIEW.format("2026-11-20T00:00:00Z", "2028-11-20T00:00:00Z")), "NoError"),
     ],
-    ids=["two years", "backwards", "restriction", "sort", "not a calendar", "no such folder", "just two years"],
+    ids=[
+        "two years",
+        "backwards",
+        "restriction",
+        "sort",
+        "no rows",
+        "not a calendar",
+        "no such folder",
+        "just two years",
+    ],
 )
 async def test_views_that_exchange_refuses_are_refused_by_name(request_: str, code: str) -> None:
     async with staged(31) as stage:

@@ -1,5 +1,5 @@
 """Exchange Server by Exchange Web Services: how Kalends reads and listens to its calendars.
 
 `provider.py` is the front door. Pure: `soap`, `requests`, `faults`, `codec`, `recurrence`, `alldays`, `cursor`.
-With I/O, through one `client`: `pull`, `stream`, `directory`, `check`.
+With I/O, through one `client`: `pull`, `spans`, `read`, `stream`, `directory`, `check`.
 """

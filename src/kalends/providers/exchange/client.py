@@ -5,10 +5,11 @@ until `try_again` is called, so that a changed password never locks the service 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from typing import Any
 from urllib.parse import urlsplit
 
 from kalends.model.event import CalendarId
@@ -19,6 +20,8 @@ from kalends.providers.exchange.soap import Element
 from kalends.providers.http import Answer, Headers, Http, Stream
 from kalends.providers.protocol import AuthLost, Unavailable
 
+WAIT_SECONDS = 30.0
+"""How long a request waits for its turn among the account's others."""
 IDLE_SECONDS = 90.0
 """A stream this silent is dead: Exchange sends a heartbeat at least every 45 s."""
 _COOKIE = "X-BackEndOverrideCookie"
@@ -71,12 +74,11 @@ class Client:
     ) -> Element:
         """The response element. Raises the ProviderError that a fault, a status or a broken answer stands for."""
         body = soap.envelope(operation, calendar if self._settings.impersonate else None)
-        async with self._slots:
-            if self._is_signed_in:
-                answer = await self._post(body, calendar, affinity)
-            else:
-                async with self._first:
-                    answer = await self._post(body, calendar, affinity)
+        await self._in_time(self._slots.acquire())
+        try:
+            answer = await self._answer(body, calendar, affinity)
+        finally:
+            self._slots.release()
         if affinity is not None:
             affinity.learn(answer.headers)
         content = soap.parse(answer.body, self.host)
@@ -94,16 +96,22 @@ class Client:
         body = soap.envelope(operation, affinity.anchor if self._settings.impersonate else None)
         headers = await self._headers(affinity.headers())
         async with self._http.stream(self._settings.url, headers, body, idle_seconds) as stream:
-            if stream.status != 200:
+            if stream.status != 200 or "xml" not in (stream.headers.get("Content-Type") or "xml"):
                 await self._refuse_stream(stream, affinity.anchor)
             self._is_signed_in = True
+            has_begun = False
             async with aclosing(self._documents(stream, idle_seconds)) as documents:
                 async for document in documents:
                     content = soap.parse(document, self.host)
                     fault = faults.fault(content)
                     if fault is not None:
                         raise faults.error_of(fault, affinity.anchor)
+                    has_begun = True
                     yield content
+            if not has_begun:
+                raise Unavailable(
+                    f"{self.host} ended a stream before it began. If this repeats, look at proxies before it."
+                )
 
     async def _documents(self, stream: Stream, idle_seconds: float) -> AsyncGenerator[bytes, None]:
         """The stream's documents. Bytes that never become one count as silence."""
@@ -120,6 +128,28 @@ class Client:
                     f"{self.host} has streamed for {idle_seconds:g} seconds without finishing a message. "
                     "Kalends opens a new connection; if this repeats, look at proxies before the server."
                 )
+
+    async def _answer(self, body: bytes, calendar: CalendarId | None, affinity: Affinity | None) -> Answer:
+        """As many calls at once as allowed, but the first one alone: it shows whether the password is right."""
+        if not self._is_signed_in:
+            await self._in_time(self._first.acquire())
+            try:
+                if not self._is_signed_in:
+                    return await self._post(body, calendar, affinity)
+            finally:
+                self._first.release()
+        return await self._post(body, calendar, affinity)
+
+    async def _in_time(self, turn: Coroutine[Any, Any, object]) -> None:
+        """Waits for a turn; a server that keeps everybody waiting must not keep the whole queue."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await turn
+        except TimeoutError as error:
+            raise Unavailable(
+                f"{self.host} is so slow that a request could not even begin within {WAIT_SECONDS:g} seconds. "
+                "Check the server's load and the network."
+            ) from error
 
     async def _post(self, body: bytes, calendar: CalendarId | None, affinity: Affinity | None) -> Answer:
         routed = affinity.headers() if affinity else _anchor(calendar) if calendar else {}

@@ -12,8 +12,10 @@ from kalends.providers.exchange.soap import Element, M, T, child, root, written
 
 ROWS = 1000
 """The most rows that Exchange returns of a calendar view."""
-CHANGES = 512
+LISTED = 512
 """The most changes that Exchange returns in one SyncFolderItems."""
+CHANGES = 100
+"""How many are asked for when each must be read, so that one step takes seconds and not minutes."""
 BATCH = 25
 """How many items are asked for at once. Exchange charges a batch as it goes; Microsoft advises small ones."""
 
@@ -51,7 +53,7 @@ FIELDS = (
 EVENTS = ("CreatedEvent", "DeletedEvent", "ModifiedEvent", "MovedEvent")
 
 
-def sync_items(calendar: CalendarId, state: str | None, most: int = CHANGES) -> Element:
+def sync_items(calendar: CalendarId, state: str | None, most: int) -> Element:
     """Ids of what changed since `state`; of everything when it is None."""
     request = root("SyncFolderItems")
     _shape(request)

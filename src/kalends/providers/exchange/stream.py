@@ -130,19 +130,34 @@ class Group:
         minutes = self.rng.randint(max(1, most - _SPREAD_MINUTES), most)
         request = requests.streaming_events(sorted(self.held), minutes)
         is_open = False  # the first document says that the connection stands
-        async with aclosing(self.client.stream(request, self.affinity)) as documents:
-            async for document in documents:
-                news = _read(document, self.affinity.anchor)
-                if news.is_lost:
-                    self._forget(news.lost)
-                    return
-                named = news.subscriptions if is_open else self.held.keys()
-                is_open = True
-                yield Heard(frozenset(self.held[one] for one in named if one in self.held))
-                if news.is_closed:
-                    return
-        if not is_open:
-            raise Unavailable("Exchange ended a stream before it began. If this repeats, look at proxies before it.")
+        try:
+            async with aclosing(self.client.stream(request, self.affinity)) as documents:
+                async for document in documents:
+                    news = _read(document, self.affinity.anchor)
+                    if news.is_lost:
+                        self._forget(news.lost)
+                        return
+                    named = news.subscriptions if is_open else self.held.keys()
+                    is_open = True
+                    yield Heard(frozenset(self.held[one] for one in named if one in self.held))
+                    if news.is_closed:
+                        return
+        except Rejected as error:
+            if is_open or len(self.held) == 1:
+                raise
+            yield Heard(failed=self._shrink(error))
+
+    def _shrink(self, error: Rejected) -> dict[CalendarId, ProviderError]:
+        """Lets half of the calendars go, because the server refuses that many on one connection, and says so of each."""
+        kept = sorted(self.held.values())[: len(self.held) // 2]
+        left_out = sorted(set(self.held.values()) - set(kept))
+        self.calendars = frozenset(kept)
+        self.held = {one: calendar for one, calendar in self.held.items() if calendar in self.calendars}
+        reason = Rejected(
+            f"Exchange refuses this many calendars on one streaming connection ({error}) Some are polled instead: "
+            f"set the account's calendars per connection to {len(kept)}."
+        )
+        return dict.fromkeys(left_out, reason)
 
     def _forget(self, lost: frozenset[str]) -> None:
         """Drops the named subscriptions; all of them when the server doesn't say which."""

@@ -53,7 +53,7 @@ async def stream(request: Request, after: After = None) -> Response:
     given = request.headers.get("last-event-id") or after
     if given is not None:
         await _batch(kit, given, 1)  # a bad cursor is refused while it can still be said
-    start = given or await kit.hub.store.read(feed.latest)
+    start: str = given if given is not None else await kit.hub.store.read(feed.latest)
     return EventStream(seated(kit, _messages(kit, Standing(request), start)))
 
 

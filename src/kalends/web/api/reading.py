@@ -1,7 +1,7 @@
 """`/v1`: spaces and their state, events, calendars with their freshness, accounts. Read from the store at each request."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
@@ -38,6 +38,7 @@ from kalends.web.problems import Problem, not_found
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute)
 T = TypeVar("T")
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 LONGEST_SPAN = timedelta(days=31)
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 CursorParam = Annotated[str | None, Query(max_length=100, description="`next` of the page before.")]
@@ -165,6 +166,8 @@ def _span(start: AwareDatetime, end: AwareDatetime) -> Span:
         raise Problem(422, "bad_span", "Invalid span", "“to” lies before “from”. Exchange them.")
     if end - start > LONGEST_SPAN:
         raise Problem(422, "span_too_long", "Span too long", "Ask for at most 31 days at once.")
+    if not EARLIEST <= start <= end <= LATEST:
+        raise Problem(422, "span_too_far", "Span too far away", "Ask for a span between 1970 and 2200.")
     return Span(start, end)
 
 

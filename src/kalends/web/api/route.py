@@ -48,7 +48,7 @@ def _refuse_strangers(request: Request, known: frozenset[str]) -> None:
 
 def _tagged(request: Request, response: Response) -> Response:
     body = getattr(response, "body", b"")
-    if request.method != "GET" or response.status_code != 200 or not body:
+    if not request.url.path.startswith("/v1/") or response.status_code != 200 or not body:
         return response
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     wanted = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]

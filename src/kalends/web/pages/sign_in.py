@@ -9,14 +9,15 @@ from starlette.routing import Route
 from kalends.features.access import Refused, Who
 from kalends.web.answers import page
 from kalends.web.cookies import SESSION, drop_cookie, presented, set_cookie
-from kalends.web.kit import identity_of, kit_of, peer_of, read_form, read_marked_form
+from kalends.web.kit import kit_of, peer_of, read_form, read_marked_form
 from kalends.web.policy import Policy, allow
 
 
 @allow(Policy.PUBLIC)
 async def sign_in_page(request: Request) -> Response:
     to = _safe(request.query_params.get("to", "/"))
-    if identity_of(request).who is Who.ADMIN:
+    kit = kit_of(request)
+    if (await kit.doorkeeper.who(presented(request, kit.is_secure))).who is Who.ADMIN:
         return RedirectResponse(to, 303)
     return page(request, "sign_in.html", _values(to, ""))
 
