@@ -76,6 +76,13 @@ def main() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the ready line here.",
 )
+@click.option(
+    "--heartbeat",
+    type=click.FloatRange(0.1, 45),
+    default=45.0,
+    show_default=True,
+    help="Seconds between the heartbeats of a stream; Exchange takes up to 45.",
+)
 @click.option("--until-input-ends", is_flag=True, help="Also end when standard input does: a child whose parent died.")
 def serve(
     world: str, exchange_port: int, control_port: int, tls: str | None, tls_folder: Path | None, seed: int,

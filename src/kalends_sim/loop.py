@@ -23,12 +23,14 @@ import random
 import socket
 import ssl as tls
 import threading
+import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any, NoReturn
 
 from kalends_sim.network import Network
+from kalends_sim.process import Process, bury, process_of
 from kalends_sim.server import ProtocolFactory, Server
 from kalends_sim.sockets import Address
 from kalends_sim.trace import Trace
@@ -49,10 +51,11 @@ class TooManySteps(RuntimeError):
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task that knows its number, which is also its hash."""
+    """A task that knows its number, which is also its hash, and its process."""
 
     def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **options: Any) -> None:
         self.number = number  # first: asyncio puts the task into a set while it is being made
+        self.process = process_of(options.get("context"))
         super().__init__(coro, **options)
 
     def __hash__(self) -> int:
@@ -60,6 +63,7 @@ class SimTask(asyncio.Task[Any]):
 
 
 class SimLoop(asyncio.base_events.BaseEventLoop):
+    _asyncgens: "weakref.WeakSet[Any]"
     _ready: deque[asyncio.Handle]
     _stopping: bool
 
@@ -71,6 +75,10 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         self.trace = Trace(listener)
         self.network = Network(self, self.randomness("network"), self.trace)
         self.unhandled: list[str] = []
+        self.halted = False
+        """Whether some process was ever killed or stalled, so that each step must be looked at."""
+        self._dead: list[SimTask] = []
+        self._born_in: weakref.WeakKeyDictionary[Any, Process] = weakref.WeakKeyDictionary()
         self._now = 0.0
         self._order = self.randomness("order of tasks")
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
@@ -137,7 +145,7 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
             if self.steps >= self.limit_steps:
                 raise TooManySteps(_endless(self))
             handle = ready.popleft()
-            if handle._cancelled:
+            if handle._cancelled or (self.halted and self._is_halted(handle)):
                 continue
             self.steps += 1
             if not self.steps % COLLECT_EVERY_STEPS:
@@ -170,6 +178,35 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         super().close()
         self._timers.clear()
         self.network.beacons.close()
+        bury(self._dead)
+
+    # --- processes -----------------------------------------------------------------------------------------------
+
+    def living_tasks(self) -> list[SimTask]:
+        """In the order of their beginning."""
+        found = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask)]
+        return sorted((task for task in found if task.process is None or task.process.is_alive), key=hash)
+
+    def keep_dead(self, process: Process) -> None:
+        """Its tasks stay as they are until the end of the run: collecting them would run their `finally`s."""
+        found = [task for task in asyncio.all_tasks(self) if isinstance(task, SimTask) and task.process is process]
+        self._dead += sorted(found, key=hash)
+        for generator, owner in list(self._born_in.items()):
+            if owner is process:
+                self._asyncgens.discard(generator)
+
+    def make_ready(self, handles: Iterable[asyncio.Handle]) -> None:
+        self._ready.extend(handles)
+
+    def _is_halted(self, handle: asyncio.Handle) -> bool:
+        process = process_of(handle._context)  # type: ignore[attr-defined]
+        return process is not None and process.is_halted(handle)
+
+    def _asyncgen_firstiter_hook(self, agen: Any) -> None:
+        super()._asyncgen_firstiter_hook(agen)  # type: ignore[misc]
+        process = process_of(None)
+        if process is not None:
+            self._born_in[agen] = process
 
     # --- what leaves the process ---------------------------------------------------------------------------------
 
@@ -324,7 +361,7 @@ def _endless(loop: SimLoop) -> str:
 
 
 def _stuck(loop: SimLoop) -> str:
-    waiting = sorted((task for task in asyncio.all_tasks(loop) if isinstance(task, SimTask)), key=lambda t: t.number)
+    waiting = loop.living_tasks()
     lines = [f"  {task.get_name()}: {_where(task)}" for task in waiting[:_TASKS_SHOWN]]
     if len(waiting) > _TASKS_SHOWN:
         lines.append(f"  and {len(waiting) - _TASKS_SHOWN} more")

@@ -6,6 +6,7 @@ direction of one connection never overtake each other. Neighbours: `transport.py
 """
 
 import asyncio
+import contextvars
 import errno
 import ipaddress
 import itertools
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from kalends_sim.process import Process, process_of
 from kalends_sim.server import ProtocolFactory, Server
 from kalends_sim.sockets import Address, Beacons
 from kalends_sim.trace import Trace
@@ -24,6 +26,7 @@ CONNECT_LIMIT_S = 127.0  # when Linux gives up on a peer that does not answer
 _FIRST_EPHEMERAL, _LAST_PORT = 49152, 65535
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104 addresses to compare with; nothing real is bound
 _TLS_HANDSHAKE = b"\x16\x03"
+_KERNEL = contextvars.Context()  # what arrives for a process, arrives whether it lives or not
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +160,13 @@ class Network:
             server.detach()
             end(endpoint)
 
-        client = Endpoint(self, Route(number, port, "client"), caller, address, end)
-        accepted = Endpoint(self, Route(number, port, "server"), address, caller, leave)
+        here = contextvars.copy_context()
+        client = Endpoint(self, Route(number, port, "client"), caller, address, end, here)
+        accepted = Endpoint(self, Route(number, port, "server"), address, caller, leave, server.context)
         client.peer, accepted.peer = accepted, client
         self._open[number] = client
         server.attach()
-        self.loop.call_soon(lambda: accepted.begin(server.factory()))
+        self.loop.call_soon(lambda: accepted.begin(server.factory()), context=server.context)
         return client
 
     # --- carrying ------------------------------------------------------------------------------------------------
@@ -192,6 +196,15 @@ class Network:
                 self._send(receiver, Signal.RESET, _delivery(receiver, Signal.RESET))
         return len(chosen)
 
+    def abandon(self, process: Process) -> None:
+        """The process is dead: its ends of connections are closed for it, and nobody listens where it did."""
+        for server in [server for server in self._servers.values() if process_of(server.context) is process]:
+            server.close()
+        for client in list(self._open.values()):
+            for end in (client, client.peer):
+                if process_of(end.context) is process:
+                    end.abandon()
+
     @property
     def open_connections(self) -> int:
         return len(self._open)
@@ -215,9 +228,9 @@ class Network:
         receiver.last_due = due
         receiver.arrivals.append(item)
         if due <= now:
-            self.loop.call_soon(receiver.arrive)
+            self.loop.call_soon(receiver.arrive, context=_KERNEL)
         else:
-            self.loop.call_at(due, receiver.arrive)
+            self.loop.call_at(due, receiver.arrive, context=_KERNEL)
 
 
 def _delivery(receiver: Endpoint, item: Item) -> Delivery:

@@ -1,6 +1,7 @@
 """A listener on the simulated network, as `asyncio.start_server` expects it. `network.py` finds it, `loop.py` makes it."""
 
 import asyncio
+import contextvars
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ class Server(asyncio.AbstractServer):
     def __init__(self, network: "Network", address: Address, factory: ProtocolFactory) -> None:
         self.address = address
         self.factory = factory
+        self.context = contextvars.copy_context()
         self._network = network
         self._connections = 0
         self._is_serving = False

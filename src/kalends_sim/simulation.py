@@ -72,7 +72,7 @@ def _run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], loop: SimLoop, start
 def _wind_up(loop: SimLoop) -> None:
     """Ends what `main` left running, as asyncio.run does, in the order of its beginning."""
     loop.limit_steps = loop.steps + WIND_UP_STEPS
-    left = sorted(asyncio.all_tasks(loop), key=hash)  # a task's hash is its number
+    left = loop.living_tasks()
     for task in left:
         task.cancel()
     if left:

@@ -17,6 +17,7 @@ import enum
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,10 +59,13 @@ class Endpoint(asyncio.Transport):
         name: Address,
         peer_name: Address,
         when_lost: Callable[["Endpoint"], None],
+        context: Context,
     ) -> None:
+        """`context` is that of the process at this end: its protocol is called in it."""
         self._socket = Socket(name, peer_name, self._fileno)
         super().__init__({"socket": self._socket, "sockname": name, "peername": peer_name})
         self._network, self._loop, self.route = network, network.loop, route
+        self.context = context
         self._when_lost = when_lost
         self._protocol: asyncio.BaseProtocol | None = None
         # Outwards
@@ -169,7 +173,7 @@ class Endpoint(asyncio.Transport):
     def _was_read(self, size_bytes: int) -> None:
         self._unread_bytes -= size_bytes
         if self._buffer:
-            self._loop.call_soon(self._pump)
+            self._loop.call_soon(self._pump, context=self.context)
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -205,7 +209,7 @@ class Endpoint(asyncio.Transport):
         has_news = self._inbox or self._is_reset or (self._has_ended and not self._end_is_told)
         if has_news and self._is_made and self.is_reading() and not self._read_is_planned:
             self._read_is_planned = True
-            self._loop.call_soon(self._read)
+            self._loop.call_soon(self._read, context=self.context)
 
     def _read(self) -> None:
         self._read_is_planned = False
@@ -284,7 +288,17 @@ class Endpoint(asyncio.Transport):
     def _lose(self, error: BaseException | None) -> None:
         self.is_lost = self._is_closing = True
         self._inbox.clear()
-        self._loop.call_soon(self._tell_lost, error)
+        self._loop.call_soon(self._tell_lost, error, context=self.context)
+
+    def abandon(self) -> None:
+        """The process at this end is dead and its kernel closes the connection. What it had not yet handed over is lost."""
+        if not self.is_lost:
+            if not (self._is_reset or self._end_is_sent):
+                self._network.carry(self.peer, Signal.RESET if self._inbox else Signal.END)
+            self.is_lost = self._is_closing = True
+            self._buffer.clear()
+            self._inbox.clear()
+        self._when_lost(self)
 
     def _tell_lost(self, error: Any) -> None:
         if self._is_made:

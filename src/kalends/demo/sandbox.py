@@ -46,15 +46,16 @@ async def running(arguments: Sequence[str], tell: Callable[[str], None]) -> Asyn
         start_new_session=True,  # Ctrl-C reaches only us, and we end it in order
     )
     try:
+        sandbox = Sandbox(await _ready(process), process)
         async with asyncio.TaskGroup() as group:
             relay = group.create_task(_relay(process, tell))
             try:
-                yield Sandbox(await _ready(process), process)
+                yield sandbox
             finally:
                 await _end(process)
                 await relay  # to its last word
-    except* SandboxFailed as failed:
-        raise failed.exceptions[0] from None
+    finally:
+        await _end(process)
 
 
 def _environment() -> dict[str, str]:
@@ -66,15 +67,17 @@ def _environment() -> dict[str, str]:
 
 async def _ready(process: asyncio.subprocess.Process) -> dict[str, Any]:
     assert process.stdout is not None
+    assert process.stderr is not None
     try:
         async with asyncio.timeout(START_SECONDS):
             line = await process.stdout.readline()
+            said = b"" if line else await process.stderr.read(LINE_LIMIT)
     except TimeoutError:
         raise SandboxFailed(f"The simulated Exchange did not start within {START_SECONDS:.0f} s.") from None
     try:
         ready = json.loads(line)
     except ValueError:
-        raise SandboxFailed("The simulated Exchange did not start; what it said is above.") from None
+        raise SandboxFailed(f"The simulated Exchange did not start. {said.decode(errors='replace').strip()}") from None
     assert isinstance(ready, dict)
     return ready
 

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kalends.features.access import NOBODY, Doorkeeper, Identity
+from kalends.features.access import NOBODY, Doorkeeper, Identity, Who
 from kalends.store.door import StoreError
 from kalends.web.answers import answer, error_page
 from kalends.web.cookies import presented
