@@ -36,15 +36,18 @@ class Mirror:
     events: dict[ItemId, Event] = field(default_factory=dict)
     cursor: Cursor | None = None
     pages: list[Page] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    """How many events there were after each page."""
 
     async def pull(self, now: datetime = NOON) -> None:
         """One whole pull; `pages` holds what came."""
-        self.pages = []
+        self.pages, self.sizes = [], []
         for _ in range(MOST_PAGES):
             known = {item: KnownItem(event.version, event.master) for item, event in self.events.items()}
             page = await self.provider.pull(self.calendar, self.cursor, window_at(now), known)
             self._apply(page)
             self.pages.append(page)
+            self.sizes.append(len(self.events))
             self.cursor = page.cursor
             if not page.more:
                 return
@@ -266,6 +269,18 @@ class ProviderContract:
 
         assert mirror.lines(window_at(NOON)) == stage.truth(window_at(NOON))
         assert [event.subject for event in mirror.events.values()] == ["kept, renamed"]
+
+    async def test_a_full_read_lets_nothing_vanish_on_the_way(self, stage: Stage, mirror: Mirror) -> None:
+        keys = [stage.book(f"{number}", NOON + timedelta(hours=number)) for number in range(150)]
+        await mirror.pull()
+        for key in keys:
+            stage.rename(key, "renamed")
+
+        mirror.cursor = None
+        await mirror.pull()
+
+        assert set(mirror.sizes) == {150}
+        assert {event.subject for event in mirror.events.values()} == {"renamed"}
 
     async def test_what_went_while_the_cursor_was_lost_is_gone_with_its_series(
         self, stage: Stage, mirror: Mirror

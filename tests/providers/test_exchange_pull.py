@@ -1,6 +1,7 @@
 """Reading a simulated Exchange beyond the common contract: what it costs, what is bad, what is in the way."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,12 +17,9 @@ from kalends.model.time import Dates
 from kalends.providers.exchange import client, pull, requests, soap, spans
 from kalends.providers.exchange.provider import ExchangeProvider
 from kalends.providers.protocol import (
-    AuthLost,
-    CalendarGone,
     InWindow,
     ProviderError,
     Rejected,
-    Throttled,
     Unavailable,
 )
 from kalends_sandbox.http import Request, serve
@@ -131,6 +129,23 @@ async def test_an_all_day_series_in_an_odd_zone_keeps_its_dates(stage: ExchangeS
 
     found = sorted(event.dates for event in mirror.events.values() if event.kind is Kind.INSTANCE and event.dates)
     assert found == [Dates(date(2026, 11, day), date(2026, 11, day + 1)) for day in (18, 19, 20)]
+
+
+async def test_a_changed_series_is_read_anew_even_if_its_instances_look_unchanged(stage: ExchangeStage) -> None:
+    series = stage.book_series("weekly", NOON, 4)
+
+    async def handler(request: Request) -> HttpResponse:
+        response = await stage.exchange.handle(request)
+        if body_of(request.body).tag == f"{soap.M}FindItem" and isinstance(response.body, bytes):
+            response.body = re.sub(rb'ChangeKey="[^"]*"', b'ChangeKey="same"', response.body)
+        return response
+
+    async with _served(stage, handler) as provider:
+        mirror = await read(stage, provider)
+        stage.rename(series, "renamed")
+        await mirror.pull()
+
+    assert {event.subject for event in mirror.events.values()} == {"renamed"}
 
 
 async def test_a_meeting_without_subject_and_organizer_is_read(stage: ExchangeStage) -> None:
@@ -394,113 +409,6 @@ async def test_a_series_that_leaves_the_window_is_forgotten(stage: ExchangeStage
     await mirror.pull()
 
     assert mirror.events == {}
-
-
-# --- what is in the way ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fault", "parameters", "kind", "words"),
-    [
-        ("server_busy", {"back_off_ms": 2500}, Throttled, "busy"),
-        ("server_busy", {"back_off_ms": 0, "form": "message"}, Throttled, "busy"),
-        ("http_503", {"retry_after": "7"}, Throttled, "503"),
-        ("http_429", {"retry_after": ""}, Throttled, "429"),
-        ("http_401", {}, AuthLost, "password"),
-        ("html_login_page", {}, Unavailable, "web page"),
-        ("malformed_xml", {}, Unavailable, "malformed XML"),
-        ("huge_answer", {}, Unavailable, "more than 16 MiB"),
-        ("reset_before", {}, Unavailable, "broke"),
-        ("reset_after_processing", {}, Unavailable, "broke"),
-        ("cut_answer", {}, Unavailable, "broke off"),
-    ],
-)
-async def test_trouble_is_named(
-    stage: ExchangeStage, fault: str, parameters: dict[str, object], kind: type[ProviderError], words: str
-) -> None:
-    stage.faults.add(fault, parameters=parameters)
-
-    error = await failed_pull(stage.provider)
-
-    assert isinstance(error, kind)
-    assert words in str(error)
-
-
-@pytest.mark.parametrize(
-    ("fault", "parameters", "wait"),
-    [
-        ("server_busy", {"back_off_ms": 2500}, timedelta(seconds=2.5)),
-        ("server_busy", {"back_off_ms": 2500, "form": "message"}, timedelta(seconds=2.5)),
-        ("server_busy", {"back_off_ms": 0}, None),
-        ("http_503", {"retry_after": "7"}, timedelta(seconds=7)),
-        ("http_429", {"retry_after": "90"}, timedelta(seconds=90)),
-        ("http_429", {"retry_after": ""}, None),
-    ],
-)
-async def test_a_pause_is_as_long_as_the_server_asks(
-    stage: ExchangeStage, fault: str, parameters: dict[str, object], wait: timedelta | None
-) -> None:
-    stage.faults.add(fault, parameters=parameters)
-
-    error = await failed_pull(stage.provider)
-
-    assert isinstance(error, Throttled)
-    assert (error.wait, error.whole_account) == (wait, True)
-
-
-async def test_nothing_is_tried_again_by_itself(stage: ExchangeStage) -> None:
-    stage.faults.add("http_503")
-
-    await failed_pull(stage.provider)
-
-    assert stage.calls() == 1
-
-
-async def test_a_wrong_password_is_sent_once_however_many_ask(stage: ExchangeStage) -> None:
-    provider = stage.another(password="wrong")
-
-    errors = await asyncio.gather(*[failed_pull(provider) for _ in range(20)])
-
-    assert all(isinstance(error, AuthLost) for error in errors)
-    assert stage.exchange.counters()["refused_sign_ins"] == 1
-    assert "wrong" not in "".join(map(str, errors))
-
-
-async def test_a_password_that_stops_working_is_not_sent_again_until_told(stage: ExchangeStage) -> None:
-    await read(stage)
-    (account,) = stage.world.accounts
-    stage.world.accounts[:] = [replace(account, password="changed")]
-    for _ in range(3):
-        await failed_pull(stage.provider)
-    refused = stage.exchange.counters()["refused_sign_ins"]
-    stage.world.accounts[:] = [account]
-
-    stage.provider.try_again()
-    await read(stage)
-
-    assert refused == 1
-    assert stage.exchange.counters()["refused_sign_ins"] == 1
-
-
-@pytest.mark.parametrize(
-    ("calendar", "words"),
-    [
-        ("secret@elsewhere.test", "ApplicationImpersonation"),
-        ("nobody@example.test", "no mailbox"),
-        ("empty@example.test", "no calendar"),
-    ],
-)
-async def test_a_calendar_that_can_not_be_opened_says_why(stage: ExchangeStage, calendar: str, words: str) -> None:
-    error = await failed_pull(stage.provider, CalendarId(calendar))
-
-    assert isinstance(error, CalendarGone)
-    assert words in str(error)
-
-
-async def test_the_wrong_address_on_the_right_server_is_said_so(stage: ExchangeStage) -> None:
-    provider = stage.another(url=stage.url.replace("Exchange.asmx", "Services.wsdl"))
-
-    assert "/EWS/Exchange.asmx" in str(await failed_pull(provider))
 
 
 async def test_a_calendar_with_more_items_than_are_listed_is_refused(

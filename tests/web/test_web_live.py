@@ -196,12 +196,14 @@ async def test_a_panel_that_goes_leaves_nothing_behind() -> None:
 
 @pytest.mark.asyncio
 async def test_draining_ends_every_stream_so_that_the_server_can_stop() -> None:
-    async with serving(await seeded(("aspen", []))) as server:
-        async with stream(f"{server.url}/panel/spc_aspen/live", await cookie(server, "aspen")) as messages:
-            await hear(messages, "message")
-            server.web.drain()
+    async with (
+        serving(await seeded(("aspen", []))) as server,
+        stream(f"{server.url}/panel/spc_aspen/live", await cookie(server, "aspen")) as messages,
+    ):
+        await hear(messages, "message")
+        server.web.drain()
 
-            assert [m async for m in messages if m.event == "message"] == []
+        assert [m async for m in messages if m.event == "message"] == []
 
 
 @pytest.mark.asyncio
@@ -267,11 +269,12 @@ async def test_the_stream_of_changes_goes_on_where_it_was_cut() -> None:
 
 @pytest.mark.asyncio
 async def test_a_burst_of_changes_reaches_the_panel_in_order_and_ends_with_the_last() -> None:
-    async with serving(await seeded(("aspen", []))) as server:
-        async with stream(f"{server.url}/panel/spc_aspen/live", await cookie(server, "aspen")) as messages:
-            await hear(messages, "message")
-            for n in range(20):
-                moved = meeting("1", START, 30, f"Version {n:02}")
-                await change(server.wires, "aspen", moved)
+    async with (
+        serving(await seeded(("aspen", []))) as server,
+        stream(f"{server.url}/panel/spc_aspen/live", await cookie(server, "aspen")) as messages,
+    ):
+        await hear(messages, "message")
+        for n in range(20):
+            await change(server.wires, "aspen", meeting("1", START, 30, f"Version {n:02}"))
 
-            assert await hear(messages, "message", "Version 19")
+        assert await hear(messages, "message", "Version 19")

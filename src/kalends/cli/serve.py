@@ -25,15 +25,20 @@ def serve(ctx: click.Context, role: str) -> None:
             EXIT_CONFIG, "Web and worker in separate processes need PostgreSQL: set KALENDS_DATABASE_URL=postgresql://…"
         )
 
+    def ready(url: str) -> None:
+        click.echo(f"Kalends is ready{f' at {url}' if url else ''}.", err=True)
+
     async def main() -> None:
         from kalends.app import open_hub
+        from kalends.first_start import ADMIN, ensure_admin
         from kalends.serving import serve as serve_hub
 
         logs.configure(config.log_format, config.log_level)
         async with open_hub(config, exclusive=True) as hub:
-            await serve_hub(
-                hub, role, lambda url: click.echo(f"Kalends is ready{f' at {url}' if url else ''}.", err=True)
-            )
+            password = await ensure_admin(hub) if role != "worker" else None
+            if password is not None:
+                click.echo(f"First start: sign in as {ADMIN} with {password} (shown only now).", err=True)
+            await serve_hub(hub, role, ready)
 
     try:
         run(main, uvloop=True)

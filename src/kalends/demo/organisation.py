@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from kalends.app import Hub
-from kalends.features.access import password_hash
+from kalends.first_start import ensure_admin
 from kalends.store import access, accounts
 from kalends.sync.directory import Linked, Linker, rooms_of
 
-USER = "admin"
 ZONE = "Europe/Berlin"
 _ACCOUNT = "Exchange at Halden"
 
@@ -25,9 +24,8 @@ class SetUp:
 
 async def set_up(hub: Hub, ready: Mapping[str, Any]) -> SetUp:
     """`ready` is what the sandbox said: the address, the certificate to pin, the service account."""
-    password, token, now = _sayable(hub), f"kal_{hub.ids.secret()}", hub.clock.now()
-    user = (hub.ids.new("usr"), hub.organization, USER, password_hash(password, hub.ids), "admin", now)
-    await hub.store.run(access.add_user, *user, actor="demo")
+    password, token, now = await ensure_admin(hub), f"kal_{hub.ids.secret()}", hub.clock.now()
+    assert password is not None, "the demo's hub is fresh"
     await hub.store.run(access.add_token, hub.ids.new("tok"), hub.organization, "demo", token, now, actor="demo")
     settings = {
         "url": ready["exchange"],
@@ -47,9 +45,3 @@ async def set_up(hub: Hub, ready: Mapping[str, Any]) -> SetUp:
         return SetUp(password, token, await linker.link(await rooms_of(provider)))
     finally:
         await connections.aclose()
-
-
-def _sayable(hub: Hub) -> str:
-    """A password that can be read aloud: four groups of four letters."""
-    letters = hub.ids.new("x")[2:18]
-    return "-".join(letters[n : n + 4] for n in range(0, 16, 4))

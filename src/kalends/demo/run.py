@@ -16,7 +16,8 @@ from kalends.clock import Clock, RealClock
 from kalends.config import Config
 from kalends.demo import sandbox
 from kalends.demo.check import Chain
-from kalends.demo.organisation import USER, ZONE, SetUp, set_up
+from kalends.demo.organisation import ZONE, SetUp, set_up
+from kalends.first_start import ADMIN
 from kalends.serving import serve
 
 OPENS_AT = time(9, 50)
@@ -77,7 +78,7 @@ async def _serve(
     async with asyncio.TaskGroup() as group:
         group.create_task(serve(hub, "all", opened.set_result, stop))
         url = await opened
-        welcome(Welcome(url, USER, made.password, len(made.rooms), hub.clock.now()))
+        welcome(Welcome(url, ADMIN, made.password, len(made.rooms), hub.clock.now()))
         if options.check:
             try:
                 measured = await Chain(hub, url, made.token, ready).run()
