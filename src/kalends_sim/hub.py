@@ -3,6 +3,7 @@
 All of them work on one database file, which is all that outlives them. Neighbours: `process.py`, `hour.py`.
 """
 
+import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -107,11 +108,16 @@ class Worker:
         self._process = Process(self._site.loop, f"{self._name}.{self._site.starts}")
         self._process.start(hub.worker().run())
 
-    def kill(self) -> None:
-        """As by SIGKILL. The kernel closes its files and connections."""
+    async def death(self, after_steps: int) -> None:
+        """Returns once it has been killed, at its so-many-th step from now. The kernel closes its files and connections."""
         assert self._process is not None
         assert self._hub is not None
-        self._process.kill()
+        self._process.kill_after(after_steps)
+        try:
+            await self._process.died.wait()
+        except asyncio.CancelledError:
+            self._process.spare()
+            raise
         assert isinstance(self._hub.store, InlineStore)
         self._hub.store.engine.dispose()
         self._process = self._hub = None

@@ -178,7 +178,8 @@ class SimLoop(asyncio.base_events.BaseEventLoop):
         super().close()
         self._timers.clear()
         self.network.beacons.close()
-        bury(self._dead)
+        if self._dead:
+            bury(self._dead)
 
     # --- processes -----------------------------------------------------------------------------------------------
 

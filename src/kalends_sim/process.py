@@ -10,6 +10,8 @@ Neighbours: `loop.py` asks `is_halted` before each step, `network.py` closes con
 
 import asyncio
 import contextvars
+import gc
+import sys
 import warnings
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,8 @@ class Process:
         self.name = name
         self.is_alive = True
         self.is_stalled = False
+        self.died = asyncio.Event()
+        self._steps_left: int | None = None
         self._loop = loop
         self._held: list[asyncio.Handle] = []
         self._context = contextvars.copy_context()
@@ -45,10 +49,20 @@ class Process:
         """Nothing of it ever runs again; its peers see their connections end."""
         self._loop.trace.note(f"{self._loop.time():.6f} kill {self.name}")
         self.is_alive = False
+        self.died.set()
         self._held.clear()
         self._loop.halted = True
         self._loop.keep_dead(self)
         self._loop.network.abandon(self)
+
+    def kill_after(self, steps: int) -> None:
+        """It dies before its so-many-th step from now, wherever that may be."""
+        self._steps_left = steps
+        self._loop.halted = True
+
+    def spare(self) -> None:
+        """It does not die after all."""
+        self._steps_left = None
 
     def stall(self) -> None:
         """It stops where it is; what arrives for it waits."""
@@ -64,21 +78,29 @@ class Process:
 
     def is_halted(self, handle: asyncio.Handle) -> bool:
         """Whether this may not run now. What a stalled process would have done is kept for later."""
-        if not self.is_alive:
-            return True
-        if self.is_stalled:
+        if self.is_alive and self.is_stalled:
             self._held.append(handle)
-        return self.is_stalled
+            return True
+        if self.is_alive and self._steps_left is not None:
+            self._steps_left -= 1
+            if self._steps_left <= 0:
+                self.kill()
+        return not self.is_alive
 
 
 def bury(tasks: list["SimTask"]) -> None:
     """Lets go of dead tasks once the loop is closed, when what their `finally`s do can reach nothing any more."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for task in tasks:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            _unwind(task.get_coro())
-        tasks.clear()
+    told, sys.unraisablehook = sys.unraisablehook, lambda cry: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            for task in tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _unwind(task.get_coro())
+            tasks.clear()
+            gc.collect()
+    finally:
+        sys.unraisablehook = told
 
 
 def _unwind(coroutine: Any) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from kalends.web.app import Web, make_web
 from web.seeding import Wires
@@ -33,6 +34,7 @@ class Running:
         await self.tasks[-1]
 
     async def start(self) -> None:
+        self.wires.registry = CollectorRegistry()
         self.web = make_web(self.wires)
         self.server = _server(self.web, self.port)
         await _up(self)

@@ -134,13 +134,10 @@ async def test_an_all_day_series_in_an_odd_zone_keeps_its_dates(stage: ExchangeS
 async def test_a_changed_series_is_read_anew_even_if_its_instances_look_unchanged(stage: ExchangeStage) -> None:
     series = stage.book_series("weekly", NOON, 4)
 
-    async def handler(request: Request) -> HttpResponse:
-        response = await stage.exchange.handle(request)
-        if body_of(request.body).tag == f"{soap.M}FindItem" and isinstance(response.body, bytes):
-            response.body = re.sub(rb'ChangeKey="[^"]*"', b'ChangeKey="same"', response.body)
-        return response
+    def same_keys(body: bytes) -> bytes:
+        return re.sub(rb'ChangeKey="[^"]*"', b'ChangeKey="same"', body)
 
-    async with _served(stage, handler) as provider:
+    async with _served(stage, _rewriting(stage, "FindItem", same_keys)) as provider:
         mirror = await read(stage, provider)
         stage.rename(series, "renamed")
         await mirror.pull()
@@ -278,6 +275,47 @@ async def test_no_more_requests_are_under_way_than_allowed(stage: ExchangeStage)
                 tasks.create_task(provider.pull(ROOM, None, window_at(NOON), {}))
 
     assert most == 2
+
+
+def _rewriting(stage: ExchangeStage, operation: str, rewrite: Callable[[bytes], bytes]) -> Any:
+    """A handler that rewrites the answers to one operation."""
+
+    async def handler(request: Request) -> HttpResponse:
+        response = await stage.exchange.handle(request)
+        if body_of(request.body).tag == f"{soap.M}{operation}" and isinstance(response.body, bytes):
+            response.body = rewrite(response.body)
+        return response
+
+    return handler
+
+
+async def test_a_server_that_repeats_its_state_is_not_asked_for_ever(stage: ExchangeStage) -> None:
+    stage.book("kept", NOON)
+
+    def never_last(body: bytes) -> bytes:
+        return body.replace(b"Range>true<", b"Range>false<")
+
+    async with _served(stage, _rewriting(stage, "SyncFolderItems", never_last)) as provider:
+        mirror = await read(stage, provider)
+        await mirror.pull()
+
+    assert [event.subject for event in mirror.events.values()] == ["kept"]
+    assert len(mirror.pages) == 1
+
+
+async def test_an_item_named_as_gone_and_as_new_in_one_answer_is_there(stage: ExchangeStage) -> None:
+    mirror = await read(stage)
+    item = stage.add(subject="back again")
+
+    def gone_first(body: bytes) -> bytes:
+        gone = f'<m:Changes><t:Delete><t:ItemId Id="{item.item_id}" ChangeKey="x"/></t:Delete>'
+        return body.replace(b"<m:Changes>", gone.encode())
+
+    async with _served(stage, _rewriting(stage, "SyncFolderItems", gone_first)) as provider:
+        mirror.provider = provider
+        await mirror.pull()
+
+    assert all(item.item_id not in page.removed for page in mirror.pages if page.events)
 
 
 # --- bad items ---------------------------------------------------------------------------------------------------------

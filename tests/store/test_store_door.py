@@ -143,9 +143,6 @@ async def test_in_a_group_a_failing_function_loses_only_itself(sqlite: SqliteSto
 
 
 async def test_a_group_whose_commit_fails_tells_everybody_and_keeps_nothing(sqlite: SqliteStore) -> None:
-    def fail_at_commit(connection: Connection) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
     gate = threading.Event()
     blocked = asyncio.ensure_future(sqlite.run(lambda conn: gate.wait(5)))
     await asyncio.sleep(0.01)
@@ -155,7 +152,7 @@ async def test_a_group_whose_commit_fails_tells_everybody_and_keeps_nothing(sqli
     @event.listens_for(sqlite._writer, "commit")
     def commit(connection: Connection) -> None:
         if connection.execute(select(func.count()).select_from(meta)).scalar_one():
-            fail_at_commit(connection)
+            raise sqlite3.OperationalError("cannot commit")
 
     gate.set()
     await blocked

@@ -20,15 +20,15 @@ class Hands:
 def broken() -> tuple[Hands, Circuit]:
     hands = Hands()
     circuit = Circuit(hands.clock(), random.Random(1))
-    for _ in range(OPENS_AFTER):
-        circuit.failed()
+    for number in range(OPENS_AFTER):
+        circuit.failed(f"room {number}")
     return hands, circuit
 
 
 def test_a_few_failures_do_not_open_it() -> None:
     circuit = Circuit(Hands().clock(), random.Random(1))
-    for _ in range(OPENS_AFTER - 1):
-        circuit.failed()
+    for number in range(OPENS_AFTER - 1):
+        circuit.failed(f"room {number}")
 
     assert circuit.wait() is None
 
@@ -61,3 +61,37 @@ def test_a_probe_that_learns_nothing_leaves_room_for_the_next() -> None:
     circuit.abandoned()
 
     assert circuit.wait() is None
+
+
+def test_one_calendar_alone_never_opens_it() -> None:
+    circuit = Circuit(Hands().clock(), random.Random(1))
+
+    for _ in range(100):
+        circuit.failed("the one with the huge item")
+
+    assert circuit.wait() is None
+
+
+def test_what_was_under_way_when_it_opened_does_not_open_it_for_longer() -> None:
+    _, circuit = broken()
+    until = circuit.open_until
+
+    for number in range(30):
+        circuit.failed(f"late {number}")
+
+    assert circuit.open_until == until
+
+
+def test_each_failed_probe_opens_it_for_longer_up_to_a_bound() -> None:
+    hands, circuit = broken()
+    waits = []
+    for _ in range(8):
+        assert circuit.open_until is not None
+        waits.append(circuit.open_until - circuit.clock.now())
+        hands.seconds += waits[-1].total_seconds()
+        assert circuit.wait() is None, "the probe"
+        circuit.failed("room 1")
+
+    assert waits[0] < timedelta(seconds=20)
+    assert max(waits) <= LONGEST * 1.25
+    assert waits[-1] > timedelta(seconds=80)

@@ -16,6 +16,7 @@ from kalends.providers.protocol import (
     Throttled,
     Unavailable,
 )
+from kalends.seal import SealError
 from kalends.sync.verdict import FIRST_WAIT, LONGEST_WAIT, LONGEST_WISH, Held, Outcome, back_off, judge
 
 
@@ -23,12 +24,25 @@ def verdict(error: Exception, failures: int = 0):
     return judge(error, failures, random.Random(1))
 
 
-def test_a_lost_cursor_is_a_full_read_at_once_and_nobodys_fault() -> None:
+def test_a_lost_cursor_is_a_full_read_at_once_and_shown_to_nobody() -> None:
     said = verdict(CursorExpired())
 
     assert (said.outcome, said.retry_in, said.forget_cursor) == (Outcome.CURSOR_EXPIRED, timedelta(0), True)
     assert said.calendar is None
-    assert not said.counts_as_failure
+
+
+def test_a_server_that_refuses_its_own_cursors_is_asked_ever_more_seldom_and_named() -> None:
+    said = verdict(CursorExpired("It no longer knows."), failures=6)
+
+    assert said.counts_as_failure
+    assert said.retry_in > timedelta(seconds=60)
+    assert (said.calendar, said.reason) == ("degraded", "It no longer knows.")
+
+
+def test_credentials_that_do_not_open_ask_for_an_admin() -> None:
+    said = verdict(SealError("Enter the credentials again."))
+
+    assert (said.account, said.reason, said.rest_account) == ("reauthenticate", "Enter the credentials again.", True)
 
 
 def test_a_refused_sign_in_rests_the_whole_account_and_asks_for_an_admin() -> None:
@@ -61,6 +75,8 @@ def test_a_wish_beyond_an_hour_is_asked_again_after_an_hour() -> None:
 def test_a_brief_pause_is_shown_to_nobody_and_a_long_one_to_everybody() -> None:
     assert verdict(Throttled(timedelta(seconds=2))).calendar is None
     assert verdict(Throttled(timedelta(minutes=10))).calendar == "degraded"
+    assert verdict(Throttled(timedelta(minutes=10))).account == "degraded"
+    assert verdict(Throttled(timedelta(minutes=10), whole_account=False)).account is None
 
 
 @pytest.mark.parametrize("error", [Unavailable("x"), Rejected("x"), Conflict("x"), KeyError("x")])

@@ -30,7 +30,7 @@ XSS = (
 
 def seen(document: str) -> str:
     """The page's text as one reads it."""
-    return " ".join(html.document_fromstring(document).text_content().split())
+    return " ".join(" ".join(html.document_fromstring(document).itertext()).split())
 
 
 def names_of_tags(document: str) -> set[str]:

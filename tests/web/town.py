@@ -34,7 +34,7 @@ def seed_town(conn: Connection, wires: Wires, rooms: int = 40) -> None:
     rng = Random(3)
     seed_account(conn, wires)
     names = iter(TREES if rooms <= len(TREES) else [f"{TREES[n % 40]} {n // 40 + 1}" for n in range(rooms)])
-    scale = max(1, rooms // 40)
+    scale = -(-rooms // 40)
     for building, count in BUILDINGS:
         for number in range(count * scale):
             name = next(names, None)

@@ -42,7 +42,8 @@ class Chain:
     async def _until_in_step(self, api: httpx2.AsyncClient) -> int:
         async def look() -> int:
             items = await _all(api, "/v1/calendars")
-            return len(items) if items and all(one["state"] == "in_sync" for one in items) else 0
+            in_step = all(one["state"] == "in_sync" and one["heard_at"] for one in items)
+            return len(items) if in_step else 0
 
         return await _until(look, IN_STEP_SECONDS, "Not every calendar came in step")
 

@@ -17,14 +17,20 @@ from kalends.clock import Clock
 from kalends.features.picture import Picture, read_facts, read_lean_events, read_picture
 from kalends.features.rooms import RoomView, horizon, room_view
 from kalends.model.availability import Policy
+from kalends.model.time import Span
 from kalends.store import feed
 from kalends.store.door import Store, StoreError
+from kalends.store.feed import Change
+from kalends.store.spaces import Space
 
 LOOK_EVERY = timedelta(seconds=5)
 """Real time between two looks at proofs, spaces and links, which change without a feed row."""
+LOOK_AGAIN = timedelta(seconds=0.2)
+"""The least real time between two looks, however many calendars come into step one after the other."""
 READ_AGAIN_EVERY = timedelta(hours=6)
 """On the clock: the horizon rolls on."""
-BATCH = 500
+BATCHES = 20
+"""Of the feed, in one step; who is further behind reads everything."""
 BREATH_SECONDS = 0.005
 """Between two steps: changes that come in a burst are shown together."""
 
@@ -79,6 +85,7 @@ class Follower:
         self._cursor: str | None = None
         self._read_at: datetime | None = None
         self._looked_at = float("-inf")
+        self._is_unsure = False
         self._seats: dict[Seat, None] = {}
         self._stopping = False
 
@@ -121,14 +128,21 @@ class Follower:
         if self._read_at is None or now - self._read_at >= READ_AGAIN_EVERY:
             await self._read_everything(now)
             return
-        touched, is_deep = await self._follow_feed()
-        if is_deep or self.clock.monotonic() - self._looked_at >= LOOK_EVERY.total_seconds():
-            touched |= await self._look()
-            await self._reread(touched, now)
+        touched = await self._follow_feed(horizon(now))
+        since = timedelta(seconds=self.clock.monotonic() - self._looked_at)
+        if since >= LOOK_EVERY:
+            await self._reread(touched | await self._look(), now)
             self._show(space.id for space in self._picture.spaces)
+            return
+        if self._is_unsure and since >= LOOK_AGAIN:
+            known = self._picture
+            touched |= await self._look()
+            differ = {id_ for id_, facts in self._picture.calendars.items() if facts != known.calendars.get(id_)}
+            await self._reread(touched, now)
+            self._show(s.id for s in self._picture.spaces if s not in known.spaces or _any_of(touched | differ, s))
         elif touched:
             await self._reread(touched, now)
-            self._show(space.id for space in self._picture.spaces if touched.intersection(space.calendars))
+            self._show(space.id for space in self._picture.spaces if _any_of(touched, space))
 
     async def _read_everything(self, now: datetime) -> None:
         # The cursor first: what is written during the read is then read twice, never missed.
@@ -138,22 +152,31 @@ class Follower:
         self._show(space.id for space in self._picture.spaces)
         self.ready.set()
 
-    async def _follow_feed(self) -> tuple[set[str], bool]:
-        """Calendars whose events changed; whether anything else did. A long backlog is met by reading everything."""
-        batch = await self.store.read(feed.after, self.organization, self._cursor, BATCH)
-        self._cursor = batch.cursor
-        if len(batch.changes) >= BATCH:
+    async def _follow_feed(self, sight: Span) -> set[str]:
+        """Calendars whose events in sight changed; notes whether anything else did. After a long backlog all is read again."""
+        touched: set[str] = set()
+        for _ in range(BATCHES):
+            batch = await self.store.read(feed.after, self.organization, self._cursor, feed.LIMIT)
+            self._cursor = batch.cursor
+            for change in batch.changes:
+                if not change.kind.startswith("event."):
+                    self._is_unsure = True
+                elif change.calendar is not None and _is_in(sight, change):
+                    touched.add(change.calendar)
+            if len(batch.changes) < feed.LIMIT:
+                break
+        else:
             self._read_at = None
-        touched = {c.calendar for c in batch.changes if c.calendar is not None and c.kind.startswith("event.")}
-        unsure = any(v.answer.proof.at is None or v.answer.changes_at is None for v in self._views_of(touched))
-        return touched, unsure or any(not c.kind.startswith("event.") for c in batch.changes)
+        views = self._views_of(touched)
+        self._is_unsure |= any(v.answer.proof.at is None or v.answer.changes_at is None for v in views)
+        return touched
 
     async def _look(self) -> set[str]:
         """Spaces and proofs as they are now; returns the calendars that were not known before."""
         spaces, calendars = await self.store.read(read_facts, self.organization, self.clock.factor)
         fresh = set(calendars) - set(self._picture.events)
         self._picture = Picture(spaces, calendars, self._picture.events)
-        self._looked_at = self.clock.monotonic()
+        self._looked_at, self._is_unsure = self.clock.monotonic(), False
         return fresh
 
     async def _reread(self, calendars: set[str], now: datetime) -> None:
@@ -170,7 +193,8 @@ class Follower:
 
     def _patience(self) -> float:
         moments = [v.answer.changes_at for v in self.views.values() if v.answer.changes_at is not None]
-        return min(POLL_SECONDS, self.clock.seconds_until(min(moments)) + 0.001) if moments else POLL_SECONDS
+        longest = LOOK_AGAIN.total_seconds() if self._is_unsure else POLL_SECONDS
+        return min(longest, self.clock.seconds_until(min(moments)) + 0.001) if moments else longest
 
     def _show(self, ids: Iterable[str]) -> None:
         """Makes the views of these spaces anew and tells the seats what differs."""
@@ -203,3 +227,12 @@ class Follower:
         if self.trouble:
             log.info("follower.recovered")
         self.trouble = ""
+
+
+def _any_of(calendars: set[str], space: Space) -> bool:
+    return not calendars.isdisjoint(space.calendars)
+
+
+def _is_in(sight: Span, change: Change) -> bool:
+    """Whether the event was or is where it can be seen; most of a first read lies months away."""
+    return change.start is None or change.end is None or (change.start <= sight.end and change.end >= sight.start)

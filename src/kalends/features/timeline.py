@@ -12,9 +12,8 @@ from kalends.model.privacy import Audience
 
 FROM_HOUR, TO_HOUR = 6, 22
 _HOURS = TO_HOUR - FROM_HOUR
-LETTERS_PER_PERCENT = 0.95
-"""What fits into a bar at the width most screens give it; a longer title is cut and whole in the tooltip."""
-LEAST_LETTERS = 4
+LABEL_FROM = 3.5
+"""Percent: narrower bars carry their title as a tooltip only."""
 MOST_BARS = 48
 """Of one day; whatever is beyond can't be told apart anyway."""
 
@@ -66,15 +65,8 @@ def _bar(room: RoomView, meeting: Meeting, audience: Audience, now: datetime) ->
     marks = " is-now" if is_now else ""
     marks += " is-tentative" if shown.show_as is ShowAs.TENTATIVE else ""
     marks += " is-double" if is_now and room.answer.overlapping else ""
-    label = _cut(shown.title, right - left)
+    label = shown.title if right - left >= LABEL_FROM else ""
     return Bar(f"{left:.2f}%", f"{right - left:.2f}%", f"{when} {shown.title}", label, marks)
-
-
-def _cut(title: str, percent: float) -> str:
-    letters = int(percent * LETTERS_PER_PERCENT)
-    if len(title) <= letters:
-        return title
-    return f"{title[: letters - 1].rstrip()}…" if letters >= LEAST_LETTERS else ""
 
 
 def in_words(room: RoomView, audience: Audience, now: datetime) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from kalends.seal import Seal, key_id
 from kalends.store import audit, feed
@@ -15,6 +15,7 @@ from kalends.store.schema import accounts
 
 NEW, IN_SYNC, DEGRADED, REAUTHENTICATE, PAUSED = "new", "in_sync", "degraded", "reauthenticate", "paused"
 _TABLE = "accounts"
+_GET = select(accounts).where(accounts.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def add(
 
 
 def get(conn: Connection, id: str) -> Account | None:
-    row = conn.execute(select(accounts).where(accounts.c.id == id)).one_or_none()
+    row = conn.execute(_GET, {"id": id}).one_or_none()
     return _account(row) if row is not None else None
 
 
@@ -134,7 +135,8 @@ def recovered(conn: Connection, id: str, now: datetime) -> None:
     account = get(conn, id)
     if account is None or account.state in (IN_SYNC, PAUSED):
         return
-    _update(conn, id, retry_at=None)
+    if account.state == REAUTHENTICATE:  # a pause that the server asked for still stands
+        _update(conn, id, retry_at=None)
     set_state(conn, id, IN_SYNC, "Its server answers and accepts the sign-in.", now)
 
 

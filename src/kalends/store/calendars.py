@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, bindparam, delete, func, insert, select, update
 
 from kalends.store import audit, due, feed
 from kalends.store.due import Lease
@@ -66,7 +66,10 @@ class Health:
     """Ids of the spaces linked to it."""
 
 
+# Made once: they run in every turn, and building a statement takes longer than running it.
 _READ = select(*(calendars.c[name] for name in Calendar.__dataclass_fields__))
+_GET = _READ.where(calendars.c.id == bindparam("id"))
+_UPDATE = update(calendars).where(calendars.c.id.in_(bindparam("ids", expanding=True)))
 
 
 def add(conn: Connection, id: str, organization: str, account: str, address: str, name: str, now: datetime) -> None:
@@ -90,7 +93,7 @@ def add(conn: Connection, id: str, organization: str, account: str, address: str
 
 
 def get(conn: Connection, id: str) -> Calendar | None:
-    return next(iter(_read(conn.execute(_READ.where(calendars.c.id == id)))), None)
+    return next(iter(_read(conn.execute(_GET, {"id": id}))), None)
 
 
 def by_address(conn: Connection, account: str, address: str) -> Calendar | None:
@@ -248,7 +251,7 @@ def release(conn: Connection, id: str, until: datetime, now: datetime, *, actor:
 def _update(conn: Connection, ids: Sequence[str], **values: object) -> None:
     ordered = sorted(set(ids))
     for n in range(0, len(ordered), _CHUNK):
-        conn.execute(update(calendars).where(calendars.c.id.in_(ordered[n : n + _CHUNK])).values(**values))
+        conn.execute(_UPDATE, {"ids": ordered[n : n + _CHUNK], **values})
 
 
 def _state_news(id: str, state: str) -> News:

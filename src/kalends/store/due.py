@@ -23,7 +23,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     and_,
     bindparam,
@@ -205,28 +204,33 @@ def extend(
     woken = _was_woken(due_at, lease, at)
     longer = replace(lease, token=_next_token(at + length, lease.token))
     next_at = min(due_at, at) if woken and not heed else longer.ends_at
-    _change(conn, lease, due_at=next_at, leased_until=longer.ends_at, token=longer.token)
+    conn.execute(_GO_ON, {**_place(lease), "next": next_at, "end": longer.ends_at, "t": longer.token})
     return longer, woken
 
 
 def finish(
-    conn: Connection, lease: Lease, now: datetime, next_in: timedelta, trailing: timedelta, failures: int = 0
+    conn: Connection,
+    lease: Lease,
+    now: datetime,
+    next_in: timedelta,
+    trailing: timedelta,
+    failures: int = 0,
+    lane: int = ROUTINE,
 ) -> bool:
-    """The turn is over: the row is due again after `next_in`, in the routine lane. Raises LeaseLost.
+    """The turn is over: the row is due again after `next_in`, in `lane`. Raises LeaseLost.
 
     True: a wake came during the turn, so it is due after `trailing` in the news lane instead. A turn that failed passes its
     back-off as `trailing` too, else whoever wakes a row makes it hammer a server that asked for a pause.
     """
     due_at, at = _held(conn, lease), _clock(conn, now)
     woken = _was_woken(due_at, lease, at)
-    _change(
-        conn,
-        lease,
-        due_at=at + (min(trailing, next_in) if woken else next_in),
-        lane=NEWS if woken else ROUTINE,
-        leased_until=_FREE,
-        failures=failures,
-    )
+    ending = {
+        "next": at + (min(trailing, next_in) if woken else next_in),
+        "l": NEWS if woken else lane,
+        "end": _FREE,
+        "f": failures,
+    }
+    conn.execute(_END, {**_place(lease), **ending})
     return woken
 
 
@@ -270,20 +274,25 @@ def backlog(conn: Connection, now: datetime) -> dict[tuple[str, int], Backlog]:
 
 def _held(conn: Connection, lease: Lease) -> datetime:
     """The row's `due_at`, the row locked. A SELECT suffices: SQLite's transaction is IMMEDIATE, PostgreSQL locks FOR UPDATE."""
-    due_at: datetime | None = conn.execute(
-        select(due.c.due_at).where(_by_token(lease)).with_for_update()
-    ).scalar_one_or_none()
+    due_at: datetime | None = conn.execute(_HELD, _place(lease)).scalar_one_or_none()
     if due_at is None:
         raise LeaseLost(f"{lease.kind} {lease.id}: another worker has taken over, so this turn ends without writing.")
     return due_at
 
 
-def _change(conn: Connection, lease: Lease, **values: object) -> None:
-    conn.execute(update(due).where(_by_token(lease)).values(**values))
+def _place(lease: Lease) -> dict[str, object]:
+    return {"k": lease.kind, "i": lease.id, "held": lease.ends_at}
 
 
-def _by_token(lease: Lease) -> ColumnElement[bool]:
-    return and_(due.c.kind == lease.kind, due.c.id == lease.id, due.c.leased_until == lease.ends_at)
+# Made once: these run several times in every turn, and building a statement takes longer than running it.
+_HERE = and_(due.c.kind == bindparam("k"), due.c.id == bindparam("i"), due.c.leased_until == bindparam("held"))
+_HELD = select(due.c.due_at).where(_HERE).with_for_update()
+_GO_ON = update(due).where(_HERE).values(due_at=bindparam("next"), leased_until=bindparam("end"), token=bindparam("t"))
+_END = (
+    update(due)
+    .where(_HERE)
+    .values(due_at=bindparam("next"), lane=bindparam("l"), leased_until=bindparam("end"), failures=bindparam("f"))
+)
 
 
 def _was_woken(due_at: datetime, lease: Lease, at: datetime) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, insert, or_, select, update
 
 from kalends.model.event import Event, ItemId, Kind, Unreadable
 from kalends.model.time import Span
@@ -62,8 +62,8 @@ class Removals:
 
 def known(conn: Connection, calendar_id: str) -> Known:
     """Every item of the calendar with its version. Unreadable ones are not known: they are worth another try."""
-    query = select(events.c.item, events.c.version, events.c.master).where(events.c.calendar == calendar_id)
-    return {item: KnownItem(version, master) for item, version, master in conn.execute(query)}
+    rows = conn.execute(_KNOWN, {"calendar": calendar_id})
+    return {item: KnownItem(version, master) for item, version, master in rows}
 
 
 def in_span(conn: Connection, calendar_ids: Sequence[str], span: Span) -> dict[str, list[Event]]:
@@ -162,7 +162,7 @@ def apply(
     `measure_lag`: the page is a delta, so its changes tell how long news takes.
     """
     due.hold(conn, lease)
-    calendar = conn.execute(select(calendars).where(calendars.c.id == calendar_id)).mappings().one()
+    calendar = conn.execute(_CALENDAR, {"calendar": calendar_id}).mappings().one()
     planned = _plan(conn, calendar_id, page, window)
     vanished = _removals(conn, calendar_id, page, planned, window)
     _delete(conn, calendar_id, planned.removed)
@@ -198,31 +198,28 @@ def apply(
 
 def _plan(conn: Connection, calendar_id: str, page: Page, window: Span) -> Plan:
     rows: dict[int, Stored] = {}
-    for condition in _conditions(page):
-        for row in _stored(conn, calendar_id, condition):
+    for query, values in _questions(page):
+        for row in _stored(conn, query, {"calendar": calendar_id, **values}):
             rows[row.id] = row
     return merge.plan(calendar_id, page, window, list(rows.values()))
 
 
-def _conditions(page: Page) -> Iterator[ColumnElement[bool]]:
+def _questions(page: Page) -> Iterator[tuple[Select[Any], dict[str, Any]]]:
     """Which rows the page is about."""
     for chunk in _chunks([*(event.item for event in page.events), *page.removed]):
-        yield events.c.item.in_(chunk)
+        yield _OF_ITEMS, {"items": chunk}
     for chunk in _chunks(page.removed):
-        yield events.c.master.in_(chunk)
+        yield _OF_MASTERS, {"masters": chunk}
     for scope in page.complete:
-        here = and_(events.c.end >= scope.span.start, events.c.start <= scope.span.end)
-        yield and_(here, events.c.master == scope.master) if isinstance(scope, OfSeries) else here
+        around = {"since": scope.span.start, "until": scope.span.end}
+        if isinstance(scope, OfSeries):
+            yield _OF_SERIES, {**around, "master": scope.master}
+        else:
+            yield _AROUND, around
 
 
-def _stored(conn: Connection, calendar_id: str, condition: ColumnElement[bool]) -> Iterator[Stored]:
-    e = events.c
-    query = (
-        select(e.id, e.item, e.key, e.version, e.kind, e.master, e.start, e.end, bases.c.digest)
-        .join(bases, and_(bases.c.calendar == e.calendar, bases.c.item == e.item))
-        .where(e.calendar == calendar_id, condition)
-    )
-    for id, item, key, version, kind, master, start, end, digest in conn.execute(query):
+def _stored(conn: Connection, query: Select[Any], values: dict[str, Any]) -> Iterator[Stored]:
+    for id, item, key, version, kind, master, start, end, digest in conn.execute(query, values):
         yield Stored(id, item, key, version, Kind(kind), master, Span(start, end), digest)
 
 
@@ -236,20 +233,40 @@ def _delete(conn: Connection, calendar_id: str, rows: Sequence[Stored]) -> None:
 
 def _forget_past(conn: Connection, calendar_id: str, window: Span) -> None:
     """What is over before the window rolled out of it, which is news to nobody."""
-    past = and_(
-        events.c.calendar == calendar_id,
-        events.c.kind != Kind.SERIES.value,
-        events.c.end <= window.start,
-        events.c.start < window.start,
-    )
-    items = list(conn.execute(select(events.c.item).where(past)).scalars())
+    before = {"calendar": calendar_id, "since": window.start}
+    items = list(conn.execute(_PAST, before).scalars())
     if not items:
         return
-    conn.execute(delete(events).where(past))
+    conn.execute(_FORGET, before)
     for chunk in _chunks(items):
         conn.execute(delete(bases).where(bases.c.calendar == calendar_id, bases.c.item.in_(chunk)))
 
 
+# Made once: they run at every page, and building a statement takes longer than running it.
+_KNOWN = select(events.c.item, events.c.version, events.c.master).where(events.c.calendar == bindparam("calendar"))
+_CALENDAR = select(calendars).where(calendars.c.id == bindparam("calendar"))
+_UNREADABLE = select(unreadable).where(unreadable.c.calendar == bindparam("calendar"))
+_SAVE_CALENDAR = update(calendars).where(calendars.c.id == bindparam("calendar"))
+_STORED = (
+    select(
+        *(events.c[name] for name in ("id", "item", "key", "version", "kind", "master", "start", "end")), bases.c.digest
+    )
+    .join(bases, and_(bases.c.calendar == events.c.calendar, bases.c.item == events.c.item))
+    .where(events.c.calendar == bindparam("calendar"))
+)
+_OF_ITEMS = _STORED.where(events.c.item.in_(bindparam("items", expanding=True)))
+_OF_MASTERS = _STORED.where(events.c.master.in_(bindparam("masters", expanding=True)))
+_AROUND = _STORED.where(events.c.end >= bindparam("since"), events.c.start <= bindparam("until"))
+_OF_SERIES = _AROUND.where(events.c.master == bindparam("master"))
+_IS_PAST = and_(
+    events.c.calendar == bindparam("calendar"),
+    events.c.kind != Kind.SERIES.value,
+    events.c.end <= bindparam("since"),
+    events.c.start < bindparam("since"),
+)
+_PAST = select(events.c.item).where(_IS_PAST)
+_FORGET = delete(events).where(_IS_PAST)
+_INSERT, _INSERT_BASES = insert(events), insert(bases)
 _COLUMNS = [column.name for column in events.columns if column.name not in ("id", "calendar")]
 _REWRITE = (
     update(events)
@@ -273,7 +290,7 @@ def _rewrite(conn: Connection, calendar_id: str, pairs: Sequence[tuple[Stored, E
 
 def _insert(conn: Connection, calendar_id: str, created: Sequence[Event]) -> None:
     if created:
-        conn.execute(insert(events), [to_row(calendar_id, event) for event in created])
+        conn.execute(_INSERT, [to_row(calendar_id, event) for event in created])
         _insert_bases(conn, calendar_id, created)
 
 
@@ -282,13 +299,13 @@ def _insert_bases(conn: Connection, calendar_id: str, agreed: Sequence[Event]) -
         {"calendar": calendar_id, "item": event.item, "version": event.version, "digest": digest_of(event)}
         for event in agreed
     ]
-    conn.execute(insert(bases), rows)
+    conn.execute(_INSERT_BASES, rows)
 
 
 def _note_unreadable(conn: Connection, calendar_id: str, page: Page, now: datetime) -> None:
     """Unreadable items are kept by id until they can be read or are gone."""
     mine = unreadable.c.calendar == calendar_id
-    noted = {row.item: row for row in conn.execute(select(unreadable).where(mine))}
+    noted = {row.item: row for row in conn.execute(_UNREADABLE, {"calendar": calendar_id})}
     read = {event.item for event in page.events}
     bad: dict[ItemId, Unreadable] = {item.item: item for item in page.unreadable if item.item not in read}
     changed = [item for id, item in bad.items() if id not in noted or _differs(noted[id], item)]
@@ -352,7 +369,7 @@ def _write_calendar(
     values["longest"] = max([calendar["longest"], *lengths])
     different = {name: value for name, value in values.items() if calendar[name] != value}
     if different:
-        conn.execute(update(calendars).where(calendars.c.id == calendar["id"]).values(**different))
+        conn.execute(_SAVE_CALENDAR, {"calendar": calendar["id"], **different})
 
 
 def _chunks(values: Iterable[str]) -> Iterator[list[str]]:

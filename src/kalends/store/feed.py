@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, Row, and_, insert, literal_column, or_, select
 from sqlalchemy.types import BigInteger
 
+from kalends.store.retention import feed_begins
 from kalends.store.schema import changes
 
 LIMIT = 1000
@@ -26,6 +27,10 @@ _OLDEST_RUNNING = literal_column("pg_snapshot_xmin(pg_current_snapshot())::text:
 
 class BadCursor(ValueError):
     """The cursor is not one that this feed gave out. Leave it away to read from the beginning."""
+
+
+class CursorTooOld(BadCursor):
+    """The feed no longer holds what came after this cursor. Read the present state, then follow the feed from its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,14 @@ def append(conn: Connection, organization: str, now: datetime, news: Sequence[Ne
 
 
 def after(conn: Connection, organization: str, cursor: str | None, limit: int = LIMIT) -> Batch:
-    """What came after `cursor`, oldest first; from the beginning without one. Raises BadCursor."""
+    """What came after `cursor`, oldest first; from the beginning without one. Raises BadCursor and CursorTooOld."""
     place = START if cursor is None else cursor
     xid, seq = _parse(place)
+    begins = feed_begins(conn)
+    if cursor is not None and begins is not None and (xid, seq) < _parse(begins):
+        raise CursorTooOld(
+            "The feed no longer holds what came after this cursor. Read the present state, then follow the feed from its end."
+        )
     later = or_(changes.c.xid > xid, and_(changes.c.xid == xid, changes.c.seq > seq))
     query = (
         select(changes)

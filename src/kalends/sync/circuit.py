@@ -1,11 +1,12 @@
 """A circuit breaker per account: when a server does not answer at all, one probe asks for everybody.
 
-Closed: calls go through. After `OPENS_AFTER` failures in a row it opens for a while; then a single probe may go, and
-its outcome closes or opens the circuit again.
+Closed: calls go through. Once `OPENS_AFTER` calendars in a row got no answer it opens for a while; then a single probe may
+go, and its outcome closes or opens the circuit again. Calendars are counted, not calls: one whose answers are unusable
+backs off by itself and stops nobody else.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kalends.clock import Clock
@@ -19,7 +20,9 @@ LONGEST = timedelta(seconds=120)
 class Circuit:
     clock: Clock
     rng: random.Random
-    failures: int = 0
+    failing: dict[str, None] = field(default_factory=dict)
+    """Calendars that got no answer since the server last gave one."""
+    openings: int = 0
     open_until: datetime | None = None
     probing: bool = False
 
@@ -40,16 +43,16 @@ class Circuit:
         return None
 
     def succeeded(self) -> None:
-        self.failures, self.open_until, self.probing = 0, None, False
+        self.failing, self.openings, self.open_until, self.probing = {}, 0, None, False
 
-    def failed(self) -> None:
-        """The server gave no usable answer."""
-        self.failures += 1
-        self.probing = False
-        if self.failures < OPENS_AFTER:
+    def failed(self, calendar: str) -> None:
+        """The server gave no usable answer. What was under way when the circuit opened tells nothing new."""
+        was_probe, self.probing = self.probing, False
+        self.failing[calendar] = None
+        if len(self.failing) < OPENS_AFTER or (self.is_open and not was_probe):
             return
-        steps = min(self.failures - OPENS_AFTER, 3)
-        length = min(SHORTEST * 2**steps, LONGEST) * (0.75 + self.rng.random() / 2)
+        length = min(SHORTEST * 2 ** min(self.openings, 3), LONGEST) * (0.75 + self.rng.random() / 2)
+        self.openings += 1
         self.open_until = self.clock.now() + self.clock.stretch(length)
 
     def abandoned(self) -> None:

@@ -1,7 +1,8 @@
 """Open ways into calendar systems: one provider per account, rebuilt when its settings or credentials change."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -28,6 +29,10 @@ class Open:
     print: bytes
     turns: int = 0
     """Pulls running now."""
+    users: int = 0
+    """Turns of any kind that hold it."""
+    is_retired: bool = False
+    """Another one has taken its place."""
 
 
 class Connections:
@@ -44,7 +49,7 @@ class Connections:
         self._open: dict[str, Open] = {}
 
     async def of(self, account: Account) -> Open:
-        """The open connection of this account. Closes an older one whose settings no longer stand."""
+        """The open connection of this account. Retires an older one whose settings no longer stand."""
         print_ = _print(account)
         known = self._open.get(account.id)
         if known is not None and known.print == print_:
@@ -52,11 +57,25 @@ class Connections:
             return known
         if known is not None:
             del self._open[account.id]
-            await known.provider.aclose()
+            known.is_retired = True
+            await _close_unused(known)
         credentials = await self._store.read(self._unseal, account.id)
-        provider = self._factories[account.kind](account.settings, credentials)
-        opened = Open(account, provider, Circuit(self._clock, self._rng), print_)
-        return self._open.setdefault(account.id, opened)
+        kept = self._open.get(account.id)
+        if kept is None:  # else another turn was quicker: at start all of them come here at once
+            provider = self._factories[account.kind](account.settings, credentials)
+            kept = self._open[account.id] = Open(account, provider, Circuit(self._clock, self._rng), print_)
+        return kept
+
+    @asynccontextmanager
+    async def using(self, account: Account) -> AsyncIterator[Open]:
+        """As `of`, for a turn: the connection is not closed under it when the account changes meanwhile."""
+        connection = await self.of(account)
+        connection.users += 1
+        try:
+            yield connection
+        finally:
+            connection.users -= 1
+            await _close_unused(connection)
 
     def _unseal(self, conn: Connection, account: str) -> Mapping[str, Any]:
         return accounts.credentials(conn, self._seal, account)
@@ -65,6 +84,11 @@ class Connections:
         opened, self._open = self._open, {}
         for connection in opened.values():
             await connection.provider.aclose()
+
+
+async def _close_unused(connection: Open) -> None:
+    if connection.is_retired and not connection.users:
+        await connection.provider.aclose()
 
 
 def _print(account: Account) -> bytes:

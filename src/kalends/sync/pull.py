@@ -1,12 +1,13 @@
 """Brings one calendar in step with its provider: the turn behind a due row of kind `pull`.
 
-    begin ─▶ provider.pull ─▶ breaker ─▶ events.apply ─┬─ more pages: again
+    begin ─▶ provider.pull ─▶ breaker ─▶ events.apply ─┬─ more pages: again (a full read: after the others' first page)
                                                        └─ verified ─▶ finish      each step to the right one transaction
 
 Each page is committed with its cursor, so a turn that dies loses one page of work and nothing else. What a notification
 said is not even known here: the provider's delta is the only truth.
 """
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -15,7 +16,7 @@ from kalends.clock import Clock
 from kalends.model.event import CalendarId
 from kalends.model.privacy import keep
 from kalends.model.time import Span
-from kalends.providers.protocol import Cursor, Known, Page, Traits
+from kalends.providers.protocol import Cursor, Known, Page, Traits, Unavailable
 from kalends.store import accounts, calendars, due, events
 from kalends.store.accounts import Account
 from kalends.store.calendars import Calendar
@@ -28,7 +29,11 @@ from kalends.sync.verdict import Held
 MOST_PAGES = 5000
 """A pull that has not ended by then is given up and counted as a failure of the provider."""
 LEASE = timedelta(seconds=120)
-"""Longer than the longest single call to a provider."""
+"""So soon others take over what a killed worker had in hand."""
+RENEW_SECONDS = 40.0
+"""A page that takes longer than this keeps its lease by renewing it."""
+MOST_RENEWALS = 15
+"""A page that takes ten minutes never comes."""
 LISTENING = timedelta(seconds=90)
 """A stream that proved itself this recently spares its calendars the frequent poll."""
 
@@ -82,26 +87,49 @@ class Pull:
     connection: Open
 
     async def run(self) -> Tally:
-        """Afterwards the calendar is in step as of the provider's last answer. Raises ProviderError, Held, LeaseLost."""
+        """Afterwards the calendar is in step as of the provider's last answer, or a full read is begun and due to go on.
+
+        Raises ProviderError, Held, LeaseLost.
+        """
         calendar, traits = self.begun.calendar, self.connection.provider.traits
         now = self.clock.now()
         window = Span(now - traits.past, now + traits.ahead)
         cursor = None if self._reconcile_is_due(calendar, traits, now) else calendar.cursor
-        is_delta = cursor is not None and calendar.verified_at is not None
+        is_delta = cursor is not None and calendar.reconciled_at is not None
         tally, known = Tally(), self.begun.known
         for _ in range(MOST_PAGES):
-            address = CalendarId(calendar.address)
-            asked = Cursor(cursor) if cursor is not None else None
-            page = self._reduced(await self.connection.provider.pull(address, asked, window, known))
-            applied = await self.store.run(self._commit, page, window, cursor is None, is_delta)
+            page = self._reduced(await self._page(cursor, window, known))
+            applied, self.lease, woken = await self.store.run(self._commit, page, window, cursor is None, is_delta)
             tally.add(applied)
             if applied.changed:
                 self.bus.hint(Topic.FEED)
-            if not page.more:
-                return tally
+            if woken or (page.more and cursor is None):
+                self.bus.hint(Topic.DUE)  # whoever sleeps until the next due row doesn't know of this one yet
+            if not page.more or cursor is None:
+                return tally  # see `_commit`: the rest comes behind the other rooms' first pages
             cursor = page.cursor
             known = await self.store.read(events.known, calendar.id)
         raise RuntimeError(f"a pull of more than {MOST_PAGES} pages")
+
+    async def _page(self, cursor: str | None, window: Span, known: Known) -> Page:
+        """The provider's next page; the lease lives on while it is waited for."""
+        address, asked = CalendarId(self.begun.calendar.address), None if cursor is None else Cursor(cursor)
+        asking = asyncio.ensure_future(self.connection.provider.pull(address, asked, window, known))
+        try:
+            for _ in range(MOST_RENEWALS):
+                await asyncio.wait([asking], timeout=RENEW_SECONDS)
+                if asking.done():
+                    return asking.result()
+                self.lease = await self.store.run(self._renewed)
+            raise Unavailable(
+                f"The server did not finish an answer within {MOST_RENEWALS * RENEW_SECONDS / 60:.0f} minutes. "
+                "Check its load and the network; Kalends tries again by itself."
+            )
+        finally:
+            await _ended(asking)
+
+    def _renewed(self, conn: Connection) -> Lease:
+        return due.extend(conn, self.lease, self.clock.now(), self.clock.stretch(LEASE))[0]
 
     def _reconcile_is_due(self, calendar: Calendar, traits: Traits, now: datetime) -> bool:
         """A full read that was begun goes on from its cursor; `reconciled_at` is empty until it ends."""
@@ -115,32 +143,40 @@ class Pull:
 
     def _commit(
         self, conn: Connection, page: Page, window: Span, is_first_of_full: bool, is_delta: bool
-    ) -> events.Applied:
-        """One page, in one transaction: the fence, the breaker, the rows, the cursor, the feed, the audit and the lease."""
-        now, id_ = self.clock.now(), self.begun.calendar.id
-        due.hold(conn, self.lease)
+    ) -> tuple[events.Applied, Lease, bool]:
+        """One page in one transaction: the fence, the breaker, the rows, the cursor, the feed, the audit and the lease.
+
+        Returns also whether a wake came during the turn, so that it is due again in a moment. Changes nothing but the database, since the store may run it twice.
+        """
+        now, id_, lease, woken = self.clock.now(), self.begun.calendar.id, self.lease, False
+        due.hold(conn, lease)
         if is_first_of_full:
             calendars.begin_full_read(conn, id_)
         self._ask_breaker(conn, page, window, now)
-        applied = events.apply(conn, self.lease, id_, page, window, now, measure_lag=is_delta)
-        if page.more:
-            self.lease, _ = due.extend(conn, self.lease, now, self.clock.stretch(LEASE))
+        applied = events.apply(conn, lease, id_, page, window, now, measure_lag=is_delta)
+        if page.more and is_first_of_full:
+            # The days around now are there, which is what doors show. The rest waits in the routine lane, so that no room
+            # has its whole year before another has its day.
+            due.finish(conn, lease, now, timedelta(0), timedelta(0), lease.failures)
+        elif page.more:
+            lease = self._renewed(conn)
         else:
             calendars.verified(conn, id_, now)
             accounts.recovered(conn, self.begun.account.id, now)
-            due.finish(
-                conn, self.lease, now, self._next_in(), self.clock.stretch(self.connection.provider.traits.trailing)
-            )
-        return applied
+            trailing = self.clock.stretch(self.connection.provider.traits.trailing)
+            woken = due.finish(conn, lease, now, self._next_in(), trailing)
+        return applied, lease, woken
 
     def _ask_breaker(self, conn: Connection, page: Page, window: Span, now: datetime) -> None:
+        planned = events.plan_removals(conn, self.begun.calendar.id, page, window)
+        if not planned.count:
+            return
         calendar = calendars.get(conn, self.begun.calendar.id)
         assert calendar is not None
         if calendar.release_until is not None and now < calendar.release_until:
             return
-        planned = events.plan_removals(conn, calendar.id, page, window)
         seen = breaker.Removals(calendar.removed_in_pull + planned.count, max(calendar.items_at_pull, planned.total))
-        if planned.count and breaker.trips(seen):
+        if breaker.trips(seen):
             raise Held(breaker.sentence(seen, calendar.address))
 
     def _next_in(self) -> timedelta:
@@ -149,3 +185,11 @@ class Pull:
         listening = heard is not None and self.clock.now() - heard < self.clock.stretch(LISTENING)
         every = traits.poll_every_while_listening if listening else traits.poll_every
         return self.clock.stretch(every) * (0.9 + self.connection.circuit.rng.random() * 0.2)
+
+
+async def _ended(asking: "asyncio.Future[Page]") -> None:
+    """Nothing of the call goes on, and nobody is told that its outcome was never looked at."""
+    asking.cancel()
+    await asyncio.wait([asking])
+    if not asking.cancelled():
+        asking.exception()

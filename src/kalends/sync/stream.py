@@ -4,25 +4,29 @@ The turn lasts as long as the stream does. While it listens it renews its lease,
 group. What it hears only wakes calendars; what it heard is forgotten at once.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kalends.bus import Bus, Topic
 from kalends.clock import Clock
 from kalends.metrics import Metrics
 from kalends.model.event import CalendarId
-from kalends.providers.protocol import Heard, ProviderError, Streamer
+from kalends.providers.protocol import Heard, ProviderError, Streamer, Unavailable
 from kalends.store import calendars, due
 from kalends.store.calendars import Calendar
 from kalends.store.door import Connection, Store
 from kalends.store.due import NEWS, Lease
+from kalends.sync.circuit import Circuit
 
 LEASE = timedelta(seconds=240)
 """Longer than two missed heartbeats."""
 RENEW = timedelta(seconds=3)
 """How often, at most, the lease is renewed and the calendars' proof of life is written."""
+SILENCE_SECONDS = 120.0
+"""Streamers promise a sign of life every 90 s; the lease must not run out over one that breaks the promise."""
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Listening:
     lease: Lease
     members: tuple[Calendar, ...]
     streamer: Streamer
+    circuit: Circuit
     kind: str
 
     async def run(self) -> None:
@@ -43,13 +48,29 @@ class Listening:
         ids = {CalendarId(member.address): member.id for member in self.members}
         renewed = float("-inf")
         async with aclosing(self.streamer.listen(frozenset(ids))) as hearing:  # type: ignore[type-var]
-            async for heard in hearing:
+            while (heard := await self._next(hearing)) is not None:
+                self.circuit.succeeded()  # the server is alive, whatever single calls say
                 await self._wake(heard, ids)
                 if self.clock.monotonic() - renewed < RENEW.total_seconds() and not heard.failed:
                     continue
                 renewed = self.clock.monotonic()
-                if await self.store.run(self._renew, heard.failed, ids):
+                self.lease, woken = await self.store.run(self._renew, heard.failed, ids)
+                if woken:
                     return
+
+    async def _next(self, hearing: AsyncIterator[Heard]) -> Heard | None:
+        """None when the stream ended. What proved itself once starts its waits anew when it breaks."""
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS) as limit:
+                heard = await anext(hearing, None)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise Unavailable(
+                "The stream fell silent without ending. It is opened again, and its calendars are polled meanwhile."
+            ) from error
+        self.lease = replace(self.lease, failures=0)
+        return heard
 
     async def _wake(self, heard: Heard, ids: Mapping[CalendarId, str]) -> None:
         woken = sorted(ids[address] for address in heard.calendars if address in ids)
@@ -61,10 +82,10 @@ class Listening:
 
     def _renew(
         self, conn: Connection, failed: Mapping[CalendarId, ProviderError], ids: Mapping[CalendarId, str]
-    ) -> bool:
-        """Whether the group has changed and must be listened to anew."""
+    ) -> tuple[Lease, bool]:
+        """The renewed lease, and whether the group has changed and must be listened to anew."""
         now = self.clock.now()
-        self.lease, woken = due.extend(conn, self.lease, now, self.clock.stretch(LEASE))
+        lease, woken = due.extend(conn, self.lease, now, self.clock.stretch(LEASE))
         alive = [id_ for address, id_ in ids.items() if address not in failed]
-        calendars.heard(conn, self.lease, alive, now)
-        return woken
+        calendars.heard(conn, lease, alive, now)
+        return lease, woken

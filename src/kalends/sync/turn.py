@@ -7,15 +7,15 @@ another. A turn that can't even record its verdict lets its lease run out, and s
 import asyncio
 import random
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
 
-from kalends.bus import Bus, Topic
+from kalends.bus import POLL_SECONDS, Bus, Topic
 from kalends.clock import Clock
 from kalends.metrics import Metrics
-from kalends.providers.protocol import Streamer, Unavailable
+from kalends.providers.protocol import AuthLost, ProviderError, Streamer, Unavailable
 from kalends.store import accounts, calendars, due
 from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store, StoreError
@@ -61,29 +61,35 @@ class Turns:
             return
         if await self._stands_back(lease, self._rest_of(begun.account)):
             return
+        turn: Pull | None = None
+        connection: Open | None = None
         try:
-            connection = await self.connections.of(begun.account)
+            async with self.connections.using(begun.account) as connection:
+                if await self._stands_back(lease, self._crowded(connection) or connection.circuit.wait()):
+                    return
+                turn = Pull(self.store, self.bus, self.clock, lease, begun, connection)
+                await self._run_pull(turn)
+        except (LeaseLost, StoreError):
+            raise
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(turn.lease if turn else lease))
+            raise
         except Exception as error:  # noqa: BLE001
-            await self._record(lease, error, begun.account, begun.calendar.id)
-            return
-        if await self._stands_back(lease, self._crowded(connection) or connection.circuit.wait()):
-            return
-        turn = Pull(self.store, self.bus, self.clock, lease, begun, connection)
-        started = self.clock.monotonic()
+            is_silent = connection is not None and connection.circuit.is_open
+            await self._record(turn.lease if turn else lease, error, begun.account, begun.calendar.id, is_silent)
+
+    async def _run_pull(self, turn: Pull) -> None:
+        connection, started = turn.connection, self.clock.monotonic()
         connection.turns += 1
         try:
             tally = await turn.run()
-        except (LeaseLost, StoreError, asyncio.CancelledError):
-            connection.circuit.abandoned()
+        except BaseException as error:
+            _tell(connection, error, turn.begun.calendar.id)
             raise
-        except Exception as error:  # noqa: BLE001
-            _tell(connection, error)
-            await self._record(turn.lease, error, begun.account, begun.calendar.id)
-        else:
-            connection.circuit.succeeded()
-            self._report(turn, tally, self.clock.monotonic() - started)
         finally:
             connection.turns -= 1
+        connection.circuit.succeeded()
+        self._report(turn, tally, self.clock.monotonic() - started)
 
     async def _listen(self, lease: Lease) -> None:
         members = await self.store.read(calendars.in_stream, lease.id)
@@ -95,12 +101,12 @@ class Turns:
             return
         listening: Listening | None = None
         try:
-            streamer = (await self.connections.of(account)).provider
-            assert isinstance(streamer, Streamer), "only calendars of streaming providers are grouped"
-            listening = Listening(
-                self.store, self.bus, self.clock, self.metrics, lease, tuple(members), streamer, account.kind
-            )
-            await listening.run()
+            async with self.connections.using(account) as connection:
+                streamer, circuit = connection.provider, connection.circuit
+                assert isinstance(streamer, Streamer), "only calendars of streaming providers are grouped"
+                engine = (self.store, self.bus, self.clock, self.metrics)
+                listening = Listening(*engine, lease, tuple(members), streamer, circuit, account.kind)
+                await listening.run()
         except (LeaseLost, StoreError):
             raise
         except asyncio.CancelledError:
@@ -125,11 +131,17 @@ class Turns:
 
     async def _stands_back(self, lease: Lease, wait: timedelta | None) -> bool:
         if wait is not None:
-            await self.store.run(due.finish, lease, self.clock.now(), wait, wait, lease.failures)
+            await self.store.run(due.finish, lease, self.clock.now(), wait, wait, lease.failures, lease.lane)
+            self._hint_if_soon(wait)
         return wait is not None
 
-    async def _record(self, lease: Lease, error: Exception, account: Account, calendar: str | None) -> None:
+    async def _record(
+        self, lease: Lease, error: Exception, account: Account, calendar: str | None, is_silent: bool = False
+    ) -> None:
+        """`is_silent`: so many calendars got no answer that the account itself is in trouble."""
         verdict = judge(error, lease.failures, self.rng)
+        if is_silent and verdict.outcome is Outcome.UNAVAILABLE:
+            verdict = replace(verdict, account=accounts.DEGRADED)
         self.metrics.turns.labels(lease.kind, account.kind, verdict.outcome.value).inc()
         if verdict.outcome is Outcome.THROTTLED:
             self.metrics.throttled.labels(account.kind).inc(verdict.retry_in.total_seconds())
@@ -144,10 +156,16 @@ class Turns:
             reason=verdict.reason,
             exc_info=error if verdict.outcome is Outcome.BROKEN else None,
         )
-        await self.store.run(self._write, lease, verdict, account.id, calendar)
+        await self.store.run(self._write, lease, verdict, account, calendar)
         self.bus.hint(Topic.FEED)
+        self._hint_if_soon(self.clock.stretch(verdict.retry_in))
 
-    def _write(self, conn: Connection, lease: Lease, verdict: Verdict, account: str, calendar: str | None) -> None:
+    def _hint_if_soon(self, wait: timedelta) -> None:
+        """Whoever sleeps until the next due row doesn't know of this one yet."""
+        if wait < self.clock.stretch(timedelta(seconds=POLL_SECONDS)):
+            self.bus.hint(Topic.DUE)
+
+    def _write(self, conn: Connection, lease: Lease, verdict: Verdict, account: Account, calendar: str | None) -> None:
         """What a failed turn leaves behind, in one transaction."""
         now, wait = self.clock.now(), self.clock.stretch(verdict.retry_in)
         due.hold(conn, lease)
@@ -155,10 +173,14 @@ class Turns:
             calendars.set_state(conn, calendar, verdict.calendar, verdict.reason, now)
         if calendar is not None and verdict.forget_cursor:
             calendars.forget_cursor(conn, calendar)
-        if verdict.account is not None:
-            accounts.set_state(conn, account, verdict.account, verdict.reason, now)
-        if verdict.rest_account:
-            accounts.rest_until(conn, account, now + wait)
+        standing = accounts.get(conn, account.id)
+        if standing is not None and standing.sealed == account.sealed:  # else this is about credentials of the past
+            if verdict.account is not None:
+                accounts.set_state(conn, account.id, verdict.account, verdict.reason, now)
+            if verdict.rest_account and (standing.retry_at is None or standing.retry_at < now + wait):
+                accounts.rest_until(conn, account.id, now + wait)
+        elif verdict.rest_account:
+            wait = timedelta(0)
         failures = lease.failures + 1 if verdict.counts_as_failure else lease.failures
         due.finish(conn, lease, now, wait, wait, failures)
 
@@ -185,7 +207,7 @@ class Turns:
     async def _give_back(self, lease: Lease) -> None:
         """The group may be opened again at once, here or elsewhere."""
         with suppress(LeaseLost, StoreError):
-            await self.store.run(due.finish, lease, self.clock.now(), timedelta(0), timedelta(0))
+            await self.store.run(due.finish, lease, self.clock.now(), timedelta(0), timedelta(0), lease.failures)
 
     def _poll_instead(self, conn: Connection, ids: list[str]) -> None:
         """Without a stream nothing proves that no change was missed: look once now, then poll."""
@@ -193,9 +215,11 @@ class Turns:
         due.wake(conn, "pull", ids, self.clock.now(), ROUTINE)
 
 
-def _tell(connection: Open, error: Exception) -> None:
+def _tell(connection: Open, error: BaseException, calendar: str) -> None:
     """Only silence opens the circuit: a server that answers with an error is not down."""
     if isinstance(error, Unavailable):
-        connection.circuit.failed()
+        connection.circuit.failed(calendar)
+    elif isinstance(error, ProviderError) and not isinstance(error, AuthLost):
+        connection.circuit.succeeded()
     else:
-        connection.circuit.abandoned()
+        connection.circuit.abandoned()  # a refused password may have been refused without asking the server

@@ -17,6 +17,7 @@ from kalends.providers.protocol import (
     Throttled,
     Unavailable,
 )
+from kalends.seal import SealError
 
 FIRST_WAIT = timedelta(seconds=5)
 LONGEST_WAIT = timedelta(minutes=10)
@@ -67,7 +68,7 @@ def judge(error: Exception, failures: int, rng: random.Random) -> Verdict:
     """What follows from `error` after `failures` earlier failures in a row."""
     match error:
         case CursorExpired():
-            return Verdict(Outcome.CURSOR_EXPIRED, timedelta(0), forget_cursor=True, counts_as_failure=False)
+            return _start_again(error, failures, rng)
         case Throttled():
             return _throttled(error, failures, rng)
         case AuthLost():
@@ -76,12 +77,21 @@ def judge(error: Exception, failures: int, rng: random.Random) -> Verdict:
             return Verdict(Outcome.GONE, _spread(GONE_WAIT, rng), str(error), "gone")
         case Held():
             return Verdict(Outcome.HELD, HELD_WAIT, str(error), "held", counts_as_failure=False)
+        case SealError():
+            return Verdict(Outcome.AUTH_LOST, GONE_WAIT, str(error), "degraded", "reauthenticate", rest_account=True)
         case Unavailable():
             return Verdict(Outcome.UNAVAILABLE, back_off(failures, rng), str(error), "degraded")
         case Rejected() | Conflict():
             return Verdict(Outcome.REJECTED, back_off(failures + 2, rng), str(error), "degraded")
     reason = f"Kalends itself failed ({type(error).__name__}); the log has the details. It tries again by itself."
     return Verdict(Outcome.BROKEN, back_off(failures + 2, rng), reason, "degraded")
+
+
+def _start_again(error: CursorExpired, failures: int, rng: random.Random) -> Verdict:
+    """At once the first time. A server that refuses its own fresh cursors is not asked without a pause for ever."""
+    wait = back_off(failures - 1, rng) if failures else timedelta(0)
+    shown = "degraded" if failures >= 3 else None
+    return Verdict(Outcome.CURSOR_EXPIRED, wait, str(error), shown, forget_cursor=True)
 
 
 def _throttled(error: Throttled, failures: int, rng: random.Random) -> Verdict:
@@ -93,6 +103,7 @@ def _throttled(error: Throttled, failures: int, rng: random.Random) -> Verdict:
         wait,
         str(error),
         calendar="degraded" if shown else None,
+        account="degraded" if shown and error.whole_account else None,
         rest_account=error.whole_account,
     )
 

@@ -8,16 +8,18 @@ lowers `due_at` in the row, and `due.finish` sees it.
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from kalends.bus import POLL_SECONDS, Bus, Topic
 from kalends.clock import Clock
-from kalends.store import due
-from kalends.store.door import Store, StoreError
-from kalends.store.due import Lease, Since, since_after
+from kalends.store import due, retention
+from kalends.store.door import Connection, Store, StoreError
+from kalends.store.due import ROUTINE, SLACK, Lease, Since, since_after
 from kalends.sync import pull, stream
 from kalends.sync.turn import Turns
 
@@ -25,6 +27,8 @@ BATCH = 32
 """Rows per claim."""
 SWEEP = timedelta(seconds=60)
 """How often everything is looked at, without the lower bound of the scan."""
+SOON_SECONDS = 0.05
+HOUSEKEEPING = timedelta(hours=1)
 DRAIN_SECONDS = 20.0
 """How long running pulls may go on after `stop`; each page they commit is kept in any case."""
 _log = structlog.get_logger("kalends.sync")
@@ -42,7 +46,9 @@ class Scan:
         if clock.monotonic() - self.swept_at >= SWEEP.total_seconds():
             self.swept_at = clock.monotonic()
             return None
-        return self.claimed
+        # The scan begins `SLACK` of the clock's time below this. Where the clock runs faster than life, that is too little.
+        further = clock.stretch(SLACK) - SLACK
+        return {place: at - further for place, at in self.claimed.items()}
 
 
 @dataclass
@@ -61,6 +67,7 @@ class Worker:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_claiming("pull", self.turns_at_once, pull.LEASE, DRAIN_SECONDS))
                 group.create_task(self._keep_claiming("stream", self.streams_at_once, stream.LEASE, 0))
+                group.create_task(self._keep_house())
         finally:
             await self.turns.connections.aclose()
 
@@ -69,35 +76,54 @@ class Worker:
         self.bus.hint(Topic.DUE)
 
     async def _keep_claiming(self, kind: str, places: int, length: timedelta, drain_seconds: float) -> None:
-        running: dict[asyncio.Task[None], None] = {}
+        running: dict[asyncio.Task[None], int] = {}  # each turn with the lane it came from
         scan = Scan()
         async with asyncio.TaskGroup() as group:
             while not self._stopping.is_set():
                 mark = self.bus.mark(Topic.DUE)
                 limit = min(places - len(running), BATCH)
-                leases = await self._claim(kind, limit, length, scan) if limit else []
+                routine = min(limit, max(0, places // 5 - list(running.values()).count(ROUTINE)))
+                leases = await self._claim(kind, limit, routine, length, scan) if limit else []
                 for lease in leases:
                     task = group.create_task(self.turns.run(lease))
-                    running[task] = None
-                    task.add_done_callback(lambda done: self._ended(done, running))
+                    running[task] = lease.lane
+                    task.add_done_callback(lambda done: self._ended(done, running, places))
                 if not limit or len(leases) < limit:
-                    await self._until_due(kind, mark, full=not limit)
+                    await self._until_due(kind, mark, scan, is_full=not limit, is_idle=not leases)
             if running and drain_seconds:
                 await asyncio.wait(list(running), timeout=drain_seconds)
             for task in list(running):
                 task.cancel()
 
-    def _ended(self, task: asyncio.Task[None], running: dict[asyncio.Task[None], None]) -> None:
-        was_full = len(running) >= self.turns_at_once
+    async def _keep_house(self) -> None:
+        """Once an hour lets go of what was kept long enough. Two workers doing it at once do no harm."""
+        while not self._stopping.is_set():
+            try:
+                await self._let_go(retention.trim_feed, retention.FEED)
+                await self._let_go(retention.trim_audit, retention.AUDIT)
+            except StoreError as error:
+                _log.error("retention", verdict="store", reason=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HOUSEKEEPING.total_seconds()):
+                    await self._stopping.wait()
+
+    async def _let_go(self, trim: Callable[[Connection, datetime], int], kept: timedelta) -> None:
+        before = self.clock.now() - kept
+        while await self.store.run(trim, before) >= retention.AT_ONCE:
+            await asyncio.sleep(0)
+
+    def _ended(self, task: asyncio.Task[None], running: dict[asyncio.Task[None], int], places: int) -> None:
+        was_full = len(running) >= places
         running.pop(task, None)
         if was_full:
             self.bus.hint(Topic.DUE)
 
-    async def _claim(self, kind: str, limit: int, length: timedelta, scan: Scan) -> list[Lease]:
+    async def _claim(self, kind: str, limit: int, routine: int, length: timedelta, scan: Scan) -> list[Lease]:
+        """`routine` of the `limit` places are kept for that lane while it has work."""
         since = scan.since(self.clock)
         try:
             stretched = self.clock.stretch(length)
-            leases = await self.store.run(due.claim, [kind], self.clock.now(), stretched, limit, since)
+            leases = await self.store.run(due.claim, [kind], self.clock.now(), stretched, limit, since, routine)
         except StoreError as error:
             _log.error("claim", kind=kind, verdict="store", reason=str(error))
             await asyncio.sleep(POLL_SECONDS)
@@ -105,14 +131,17 @@ class Worker:
         scan.claimed = since_after(scan.claimed, leases)
         return leases
 
-    async def _until_due(self, kind: str, mark: int, full: bool) -> None:
+    async def _until_due(self, kind: str, mark: int, scan: Scan, is_full: bool, is_idle: bool) -> None:
         """Sleeps until a hint, the next due row, or a second have passed."""
         seconds = POLL_SECONDS
-        if not full:
+        if not is_full:
             try:
                 wait = await self.store.read(due.next_due, [kind], self.clock.now())
             except StoreError:
                 wait = None
             if wait is not None:
                 seconds = min(POLL_SECONDS, wait.total_seconds() / self.clock.factor)
+            if seconds <= 0 and is_idle:
+                # Due and yet not claimed: it lies below the scan, or another worker is just taking it.
+                scan.swept_at, seconds = float("-inf"), SOON_SECONDS
         await self.bus.wait(Topic.DUE, mark, seconds)

@@ -117,7 +117,7 @@ def _look_at_series(
         stretches.append(reach)
         fresh.append(one.event.lasting_id)
     in_sight = [both for span in stretches if (both := cursor.common(span, place.seen))]
-    pieces = [piece for span in cursor.merged(in_sight) for piece in cursor.slices(span, window, cursor.WIDE_SLICE)]
+    pieces = [piece for span in cursor.merged(in_sight) for piece in cursor.slices(span, window, cursor.SLICE)]
     return place.adding(pieces, fresh) if pieces else place
 
 

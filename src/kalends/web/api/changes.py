@@ -11,7 +11,7 @@ from starlette.responses import Response
 from kalends.bus import POLL_SECONDS, Topic
 from kalends.store import feed
 from kalends.store.door import StoreError
-from kalends.store.feed import BadCursor, Change
+from kalends.store.feed import BadCursor, Change, CursorTooOld
 from kalends.web.api.reading import REFUSALS
 from kalends.web.api.route import StrictRoute
 from kalends.web.api.shapes import ChangePage, ChangeShape
@@ -28,7 +28,7 @@ After = Annotated[str | None, Query(max_length=60, description="A cursor that th
 @router.get(
     "/changes",
     response_model=ChangePage,
-    responses=REFUSALS,
+    responses={**REFUSALS, 410: {"description": "The cursor is older than the feed: read the state, then start anew."}},
     summary="What became different, oldest first; without a cursor from the beginning",
 )
 @allow(Policy.API)
@@ -84,6 +84,8 @@ async def _messages(kit: Kit, standing: Standing, cursor: str) -> AsyncGenerator
 async def _batch(kit: Kit, after: str | None, limit: int) -> feed.Batch:
     try:
         return await kit.hub.store.read(feed.after, kit.hub.organization, after, limit)
+    except CursorTooOld as error:
+        raise Problem(410, "cursor_expired", "Cursor too old", str(error)) from None
     except BadCursor as error:
         raise Problem(422, "bad_cursor", "Unknown cursor", str(error)) from None
 

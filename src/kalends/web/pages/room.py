@@ -19,8 +19,6 @@ from kalends.web.pages.rows import row
 from kalends.web.policy import Policy, allow
 from kalends.web.problems import not_found
 
-REFRESH_SECONDS = 30
-
 
 @allow(Policy.ADMIN)
 async def room_page(request: Request) -> Response:
@@ -40,7 +38,7 @@ async def room_page(request: Request) -> Response:
     values = page_values(request, "room") | {
         "row": row(room, now),
         "about": about(room),
-        "refresh": REFRESH_SECONDS,
+        "mark": f"{kit.follower.run_id}.{kit.follower.version}",
         "today": day_name(now, room.zone),
         "agenda": shown,
         "later": [line(room, m, now, Audience.ADMIN) for m in room.later if m not in room.day],
