@@ -13,7 +13,9 @@ MEASUREMENTS = ("start", "initial_sync", "change_to_panel", "no_change", "memory
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="bench", description="Measures Kalends. README.md says what the figures mean.")
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measures Kalends. README.md says what the figures mean."
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(MEASUREMENTS)} (all by default)")
     parser.add_argument("--quick", action="store_true", help="small and short: shows that it works, not how fast it is")
     parser.add_argument("--json", action="store_true", help="nothing but the JSON lines")

@@ -8,6 +8,7 @@ import asyncio
 import base64
 import re
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -20,7 +21,9 @@ ROUND_TRIPS = 4
 _MESSAGES = "http://schemas.microsoft.com/exchange/services/2006/messages"
 _TYPES = "http://schemas.microsoft.com/exchange/services/2006/types"
 _SUBSCRIPTION = re.compile(rb"<m:SubscriptionId>([^<]+)<")
-_ITEM = re.compile(rb"<t:(?:Created|Modified)Event>.*?<t:ItemId Id=\"([^\"]+)\"")
+_NAMED = re.compile(
+    rb"SubscriptionId>([^<]+)</|<t:(?:Created|Modified)Event><t:TimeStamp>[^<]*</t:TimeStamp><t:ItemId Id=\"([^\"]+)\""
+)
 _SUBJECT = re.compile(rb"<t:Subject>(change-[0-9]+)<")
 _COOKIE = re.compile(r"X-BackEndOverrideCookie=[^;]+")
 
@@ -32,8 +35,6 @@ class Bare:
     exchange: str
     rooms: list[str]
     arrived: dict[str, float] = field(default_factory=dict)
-    heard: dict[str, float] = field(default_factory=dict)
-    """When an item was last named by a notification."""
     bytes_read: int = 0
     reads_items: bool = True
 
@@ -54,15 +55,15 @@ class Bare:
     async def _listen(self, group: list[str], stands: asyncio.Event, named: asyncio.Queue[tuple[str, str]]) -> None:
         line = self._line()
         routed = {"X-AnchorMailbox": group[0], "X-PreferServerAffinity": "true"}
-        subscriptions: list[str] = []
+        subscriptions: dict[bytes, str] = {}
         for room in group:
             reader = await line.send("POST", self._path, _subscribe(room), routed)
             _, fields = await head(reader)
             body = await reader.readexactly(int(fields["content-length"]))
-            subscriptions.append(_first(_SUBSCRIPTION, body))
+            subscriptions[_first(_SUBSCRIPTION, body)] = room
             if found := _COOKIE.search(fields.get("set-cookie", "")):
                 routed["Cookie"] = found[0]
-        reader = await line.send("POST", self._path, _stream(group[0], subscriptions), routed)
+        reader = await line.send("POST", self._path, _stream(group[0], list(subscriptions)), routed)
         await head(reader)
         is_first = True
         async for chunk in chunks(reader):
@@ -70,10 +71,8 @@ class Bare:
             if is_first:
                 stands.set()
                 is_first = False
-            for item in dict.fromkeys(_ITEM.findall(chunk)):
-                self.heard[item.decode()] = time.monotonic()
-                if self.reads_items:
-                    await named.put((group[0], item.decode()))
+            for job in dict.fromkeys(_named(chunk, subscriptions)) if self.reads_items else ():
+                await named.put(job)
 
     async def _read_items(self, named: asyncio.Queue[tuple[str, str]]) -> None:
         line = self._line()
@@ -93,10 +92,20 @@ class Bare:
         return urlsplit(self.exchange).path
 
 
-def _first(pattern: re.Pattern[bytes], body: bytes) -> str:
+def _named(chunk: bytes, subscriptions: Mapping[bytes, str]) -> Iterator[tuple[str, str]]:
+    """Room and item of every event in the order of the document."""
+    room = ""
+    for subscription, item in _NAMED.findall(chunk):
+        if subscription:
+            room = subscriptions.get(subscription, room)
+        else:
+            yield room, item.decode()
+
+
+def _first(pattern: re.Pattern[bytes], body: bytes) -> bytes:
     found = pattern.search(body)
     assert found is not None, body[:500]
-    return found[1].decode()
+    return found[1]
 
 
 def _envelope(room: str, content: str) -> bytes:
@@ -112,13 +121,13 @@ def _subscribe(room: str) -> bytes:
     kinds = "".join(f"<t:EventType>{kind}Event</t:EventType>" for kind in ("Created", "Deleted", "Modified", "Moved"))
     return _envelope(
         room,
-        "<m:Subscribe><m:StreamingSubscriptionRequest><t:FolderIds><t:DistinguishedFolderId Id=\"calendar\"/>"
+        '<m:Subscribe><m:StreamingSubscriptionRequest><t:FolderIds><t:DistinguishedFolderId Id="calendar"/>'
         f"</t:FolderIds><t:EventTypes>{kinds}</t:EventTypes></m:StreamingSubscriptionRequest></m:Subscribe>",
     )
 
 
-def _stream(room: str, subscriptions: list[str]) -> bytes:
-    ids = "".join(f"<t:SubscriptionId>{one}</t:SubscriptionId>" for one in subscriptions)
+def _stream(room: str, subscriptions: list[bytes]) -> bytes:
+    ids = "".join(f"<t:SubscriptionId>{one.decode()}</t:SubscriptionId>" for one in subscriptions)
     return _envelope(
         room,
         f"<m:GetStreamingEvents><m:SubscriptionIds>{ids}</m:SubscriptionIds>"
@@ -129,7 +138,7 @@ def _stream(room: str, subscriptions: list[str]) -> bytes:
 def _get_item(room: str, item: str) -> bytes:
     return _envelope(
         room,
-        '<m:GetItem><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape><t:AdditionalProperties><t:FieldURI '
+        "<m:GetItem><m:ItemShape><t:BaseShape>IdOnly</t:BaseShape><t:AdditionalProperties><t:FieldURI "
         'FieldURI="item:Subject"/></t:AdditionalProperties></m:ItemShape><m:ItemIds>'
         f'<t:ItemId Id="{item}"/></m:ItemIds></m:GetItem>',
     )

@@ -4,10 +4,10 @@ The peer listens to the same rooms in the same run: what a notification and one 
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 
 from bench.bare import Bare
@@ -28,9 +28,9 @@ async def measure(quick: bool, tell: Tell) -> AsyncIterator[Figure]:
         await in_step(ground)
         doors = Doors(ground.url, ground.panels)
         bare = Bare(ground.sandbox.exchange, [panel.address for panel in ground.panels])
-        async with _listening(doors), _listening(bare):
+        async with listening(doors), listening(bare):
             await quiet(ground)
-            tell(f"{len(ground.panels)} panels and a bare listener are listening; {PER_SECOND:g} changes/s for {seconds} s …")
+            tell(f"{rooms} panels and a bare listener are listening; {PER_SECOND:g} changes/s for {seconds} s …")
             cpu = ground.hub.cpu_seconds(), ground.sandbox.running.cpu_seconds()
             began = time.monotonic()
             committed = await _changes(ground, seconds, random.Random(1))
@@ -40,8 +40,9 @@ async def measure(quick: bool, tell: Tell) -> AsyncIterator[Figure]:
         yield _figure(rooms, seconds, committed, doors, bare, busy)
 
 
-@contextlib.asynccontextmanager
-async def _listening(listener: Doors | Bare) -> AsyncIterator[None]:
+@asynccontextmanager
+async def listening(listener: Doors | Bare) -> AsyncIterator[None]:
+    """The listener runs as long as the block lasts, which begins when it hears."""
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(listener.run(ready))

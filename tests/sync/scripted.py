@@ -174,6 +174,8 @@ class Town:
     streams_refused: ProviderError | None = None
     deaf: bool = False
     """Changes are told to no stream."""
+    mute: bool = False
+    """New streams are opened and never say anything, not even that they are alive."""
 
     calls: list[Call] = field(default_factory=list)
     refused: int = 0
@@ -279,6 +281,8 @@ class Scripted:
         self.town.opened.append((asyncio.get_running_loop().time(), calendars))
         self.town.listeners.append(listener)
         try:
+            if self.town.mute:
+                await asyncio.Event().wait()
             yield Heard(calendars)
             while True:
                 try:

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 
-from kalends.app import Hub
+if TYPE_CHECKING:
+    from kalends.app import Hub
 
 T = TypeVar("T")
 _STEP_SECONDS = 0.01
@@ -24,7 +25,7 @@ class CheckFailed(Exception):
 class Chain:
     """Both ends of the chain: the sandbox's control API, where people act, and the hub's API, where others look."""
 
-    hub: Hub
+    hub: "Hub"
     url: str
     token: str
     ready: Mapping[str, Any]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kalends.app import Hub
+from kalends.demo.sandbox import ZONE
 from kalends.first_start import ensure_admin
 from kalends.store import access, accounts
 from kalends.sync.directory import Linked, Linker, rooms_of
 
-ZONE = "Europe/Berlin"
 _ACCOUNT = "Exchange at Halden"
 
 

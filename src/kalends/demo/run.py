@@ -8,17 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from kalends.app import open_hub
 from kalends.clock import Clock, RealClock
 from kalends.config import Config
 from kalends.demo import sandbox
-from kalends.demo.check import Chain
-from kalends.demo.organisation import ZONE, SetUp, set_up
-from kalends.first_start import ADMIN
-from kalends.serving import serve
+
+if TYPE_CHECKING:
+    from kalends.demo.organisation import SetUp
 
 OPENS_AT = time(9, 50)
 """What the demo's clock shows at first, on a working day."""
@@ -57,7 +55,10 @@ async def run(
             "--clock-factor", str(options.speed), "--clock-origin", repr(origin), "--story",
             "--heartbeat", "3",  # the demo's clock runs fast: a usual 45 s would look like minutes
         ]  # fmt: skip
-        async with sandbox.running(arguments, tell) as world:
+        async with sandbox.running(arguments, tell, meanwhile=_load) as world:
+            from kalends.app import open_hub
+            from kalends.demo.organisation import set_up
+
             config = Config(
                 data_folder=folder / "hub",
                 port=options.port,
@@ -70,9 +71,20 @@ async def run(
                 return await _serve(hub, made, world.ready, options, welcome)
 
 
+def _load() -> None:
+    """Imports the hub while the sandbox is starting: each takes seconds, and there are usually two cores."""
+    import kalends.demo.check
+    import kalends.demo.organisation
+    import kalends.serving  # noqa: F401
+
+
 async def _serve(
-    hub: Any, made: SetUp, ready: dict[str, Any], options: Options, welcome: Callable[[Welcome], None]
+    hub: Any, made: "SetUp", ready: dict[str, Any], options: Options, welcome: Callable[[Welcome], None]
 ) -> dict[str, Any] | None:
+    from kalends.demo.check import Chain
+    from kalends.first_start import ADMIN
+    from kalends.serving import serve
+
     stop, opened = asyncio.Event(), asyncio.get_running_loop().create_future()
     measured = None
     async with asyncio.TaskGroup() as group:
@@ -89,7 +101,7 @@ async def _serve(
 
 def first_morning(clock: Clock) -> datetime:
     """Ten to ten in the demo's zone, today or on the next working day."""
-    zone = ZoneInfo(ZONE)
+    zone = ZoneInfo(sandbox.ZONE)
     day = clock.now().astimezone(zone).date()
     while day.weekday() >= 5:
         day += timedelta(days=1)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ZONE = "Europe/Berlin"
+"""Where the demo's world lies."""
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 LINE_LIMIT = 1 << 20
@@ -29,8 +31,13 @@ class Sandbox:
 
 
 @asynccontextmanager
-async def running(arguments: Sequence[str], tell: Callable[[str], None]) -> AsyncIterator[Sandbox]:
-    """A sandbox with these arguments, ended at the end of the block. Every line of its story goes to `tell`."""
+async def running(
+    arguments: Sequence[str], tell: Callable[[str], None], meanwhile: Callable[[], None] = lambda: None
+) -> AsyncIterator[Sandbox]:
+    """A sandbox with these arguments, ended at the end of the block. Every line of its story goes to `tell`.
+
+    `meanwhile` is called while it starts.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -46,6 +53,7 @@ async def running(arguments: Sequence[str], tell: Callable[[str], None]) -> Asyn
         start_new_session=True,  # Ctrl-C reaches only us, and we end it in order
     )
     try:
+        meanwhile()
         sandbox = Sandbox(await _ready(process), process)
         async with asyncio.TaskGroup() as group:
             relay = group.create_task(_relay(process, tell))

@@ -6,7 +6,7 @@ if the store stops answering, the proofs it holds grow old and every room turns 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -27,6 +27,7 @@ LOOK_EVERY = timedelta(seconds=5)
 """Real time between two looks at proofs, spaces and links, which change without a feed row."""
 LOOK_AGAIN = timedelta(seconds=0.2)
 """The least real time between two looks, however many calendars come into step one after the other."""
+ROUNDS = 12
 READ_AGAIN_EVERY = timedelta(hours=6)
 """On the clock: the horizon rolls on."""
 BATCHES = 20
@@ -47,10 +48,12 @@ class Seat:
     rang: asyncio.Event = field(default_factory=asyncio.Event)
     is_closed: bool = False
 
-    def tell(self, changed: Iterable[str], proved: Iterable[str]) -> None:
-        mine = (lambda id_: True) if self.space is None else (lambda id_: id_ == self.space)
-        self.changed.update(dict.fromkeys(filter(mine, changed)))
-        self.proved.update(dict.fromkeys(filter(mine, proved)))
+    def tell(self, changed: Mapping[str, None], proved: Mapping[str, None]) -> None:
+        for heard, told in ((self.changed, changed), (self.proved, proved)):
+            if self.space is None:
+                heard.update(told)
+            elif self.space in told:
+                heard[self.space] = None
         if self.changed or self.proved:
             self.rang.set()
 
@@ -86,6 +89,7 @@ class Follower:
         self._read_at: datetime | None = None
         self._looked_at = float("-inf")
         self._is_unsure = False
+        self._round = 0
         self._seats: dict[Seat, None] = {}
         self._stopping = False
 
@@ -130,19 +134,22 @@ class Follower:
             return
         touched = await self._follow_feed(horizon(now))
         since = timedelta(seconds=self.clock.monotonic() - self._looked_at)
-        if since >= LOOK_EVERY:
-            await self._reread(touched | await self._look(), now)
-            self._show(space.id for space in self._picture.spaces)
-            return
-        if self._is_unsure and since >= LOOK_AGAIN:
+        if since >= LOOK_EVERY or (self._is_unsure and since >= LOOK_AGAIN):
             known = self._picture
             touched |= await self._look()
             differ = {id_ for id_, facts in self._picture.calendars.items() if facts != known.calendars.get(id_)}
             await self._reread(touched, now)
-            self._show(s.id for s in self._picture.spaces if s not in known.spaces or _any_of(touched | differ, s))
+            old = {space.id: space for space in known.spaces}
+            moved = [s.id for s in self._picture.spaces if s != old.get(s.id) or _any_of(touched | differ, s)]
+            self._show([*moved, *self._by_the_way()])
         elif touched:
             await self._reread(touched, now)
             self._show(space.id for space in self._picture.spaces if _any_of(touched, space))
+
+    def _by_the_way(self) -> list[str]:
+        """Some rooms whose turn it is: within a minute each is looked at anew, should only the day have moved on."""
+        self._round = (self._round + 1) % ROUNDS
+        return [space.id for space in self._picture.spaces[self._round :: ROUNDS]]
 
     async def _read_everything(self, now: datetime) -> None:
         # The cursor first: what is written during the read is then read twice, never missed.
@@ -199,8 +206,12 @@ class Follower:
     def _show(self, ids: Iterable[str]) -> None:
         """Makes the views of these spaces anew and tells the seats what differs."""
         now, wanted = self.clock.now(), set(ids)
+        if not wanted and len(self.views) == len(self._picture.spaces):
+            return
         self.version += 1
-        changed, proved, views = [], [], {}
+        changed: dict[str, None] = {}
+        proved: dict[str, None] = {}
+        views: dict[str, RoomView] = {}
         for space in self._picture.spaces:
             old = self.views.get(space.id)
             if old is not None and space.id not in wanted:
@@ -209,13 +220,13 @@ class Follower:
             new = room_view(space, self._picture.calendars, self._picture.events, now, self.policy)
             views[space.id] = new
             if old is None or not new.looks_like(old):
-                changed.append(space.id)
+                changed[space.id] = None
                 self.revisions[space.id] = self.version
             elif new.answer.proof.at != old.answer.proof.at:
-                proved.append(space.id)
-        changed += [id_ for id_ in self.views if id_ not in views]
+                proved[space.id] = None
+        changed.update(dict.fromkeys(id_ for id_ in self.views if id_ not in views))
         self.views = views
-        for seat in self._seats:
+        for seat in self._seats if changed or proved else ():
             seat.tell(changed, proved)
 
     def _stumble(self, error: StoreError) -> None:

@@ -146,7 +146,8 @@ class Pull:
     ) -> tuple[events.Applied, Lease, bool]:
         """One page in one transaction: the fence, the breaker, the rows, the cursor, the feed, the audit and the lease.
 
-        Returns also whether a wake came during the turn, so that it is due again in a moment. Changes nothing but the database, since the store may run it twice.
+        Returns also whether a wake came during the turn, so that it is due again in a moment. Changes nothing but the
+        database, since the store may run it twice.
         """
         now, id_, lease, woken = self.clock.now(), self.begun.calendar.id, self.lease, False
         due.hold(conn, lease)

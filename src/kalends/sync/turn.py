@@ -175,8 +175,9 @@ class Turns:
             calendars.forget_cursor(conn, calendar)
         standing = accounts.get(conn, account.id)
         if standing is not None and standing.sealed == account.sealed:  # else this is about credentials of the past
-            if verdict.account is not None:
-                accounts.set_state(conn, account.id, verdict.account, verdict.reason, now)
+            state = verdict.account or _if_all_are(conn, account, verdict)
+            if state is not None:
+                accounts.set_state(conn, account.id, state, verdict.reason, now)
             if verdict.rest_account and (standing.retry_at is None or standing.retry_at < now + wait):
                 accounts.rest_until(conn, account.id, now + wait)
         elif verdict.rest_account:
@@ -223,3 +224,11 @@ def _tell(connection: Open, error: BaseException, calendar: str) -> None:
         connection.circuit.succeeded()
     else:
         connection.circuit.abandoned()  # a refused password may have been refused without asking the server
+
+
+def _if_all_are(conn: Connection, account: Account, verdict: Verdict) -> str | None:
+    """An account none of whose calendars can be read is itself in trouble: its address, its certificate, its server."""
+    if verdict.outcome is not Outcome.UNAVAILABLE or account.state == accounts.DEGRADED:
+        return None
+    members = calendars.of_account(conn, account.id)
+    return accounts.DEGRADED if all(member.state == calendars.DEGRADED for member in members) else None

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const root = document.documentElement, factor = +root.dataset.factor, stale = +root.dataset.stale;
-  let base = +root.dataset.now, at = Date.now(), heard = Date.now(), wait = 2000, source = null, timer = 0, mark = root.dataset.mark;
+  let base = +root.dataset.now, at = Date.now(), heard = Date.now(), tried = heard, wait = 2000, source = null, timer = 0, mark = root.dataset.mark;
   const all = (query, from) => Array.from((from || document).querySelectorAll(query));
   const now = () => base + (Date.now() - at) * factor;
   const sync = (ms) => { base = ms; at = Date.now(); };
@@ -110,6 +110,7 @@
   }
 
   function listen() {
+    tried = Date.now();
     source = new EventSource("/live?after=" + encodeURIComponent(mark));
     source.onopen = () => { wait = 2000; heard = Date.now(); };
     source.onmessage = (m) => { heard = Date.now(); mark = m.lastEventId || mark; show(m.data); };
@@ -127,7 +128,7 @@
   document.addEventListener("keydown", (e) => {
     if (e.key === "/" && search && document.activeElement !== search) { e.preventDefault(); search.focus(); }
   });
-  setInterval(() => { tick(); if (source && Date.now() - heard > 45000) { heard = Date.now() - 40000; again(); } }, 2000);
+  setInterval(() => { tick(); if (source && Date.now() - Math.max(heard, tried) > 45000) again(); }, 2000);
   tick();
   listen();
 })();

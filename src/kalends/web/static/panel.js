@@ -49,6 +49,7 @@
     wait = Math.min(wait * 2, 30000);
   }
   function listen() {
+    heard = Date.now();
     source = new EventSource(location.pathname + "/live");
     source.onopen = function () { wait = 2000; heard = Date.now(); };
     source.onmessage = function (m) { heard = Date.now(); show(m.data, false); };
@@ -63,7 +64,7 @@
   }
   setInterval(function () {
     tick();
-    if (source && Date.now() - heard > 45000) { heard = Date.now(); again(); }
+    if (source && Date.now() - heard > 45000) again();
   }, 1000);
   setInterval(function () { if (!source || source.readyState !== 1) poll(); }, 60000);
   document.addEventListener("contextmenu", function (e) { e.preventDefault(); });
