@@ -2,9 +2,10 @@
 
     founding ─▶ rooms linked and read ─▶ people act, weather rages, workers die ─▶ calm ─▶ the laws hold ─▶ nothing stirs
 
-The calm has a bound, `CALM`: the longest back-off after a failure is 10 minutes (`sync/verdict.py`), and a change whose
-notification was lost is found by the poll beside a stream after at most 11; one call (60 s) or one stream's silence (90 s)
-may have been under way when the weather ended. What is not in step by then is stuck.
+The calm has a bound, `CALM`: the longest back-off after a failure is 10 minutes (`sync/verdict.py`), a change whose
+notification was lost is found by the poll beside a stream after at most 11, and what could not be read is tried again by the
+first pull that comes 10 minutes later, so after at most 21. One call (60 s) or one stream's silence (90 s) may have been under
+way when the weather ended. What is not in step by then is stuck.
 
 Neighbours: `people.py`, `weather.py`, `hub.py` play; `laws.py` judges; `cli.py` runs it.
 """
@@ -38,7 +39,7 @@ from kalends_sim.people import People
 from kalends_sim.simulation import Outcome, run
 from kalends_sim.weather import Weather
 
-CALM = timedelta(minutes=15)
+CALM = timedelta(minutes=25)
 QUIET = timedelta(minutes=12)
 """How long after it is in step nothing may stir: longer than the poll beside a stream."""
 _LOOK_EVERY_S = 20.0
@@ -117,13 +118,14 @@ class _Hour:
 
     async def play(self) -> Report:
         self._weather.calm()
-        ready = self._sandbox.ready()
-        await set_up(self._site, self._sandbox.exchange_url, ready["accounts"][0])
+        await set_up(self._site, self._sandbox.exchange_url, self._sandbox.founded.world.accounts[0])
         for worker in self._workers:
             worker.start(takes_over=len(self._workers) == 1)
         await self._until_in_step(_FIRST_READ_S, "the first reading")
         await self._live()
         self._say("calm")
+        while self._sandbox.founded.post.waiting:
+            await asyncio.sleep(1)
         in_step_after_s = await self._until_in_step(CALM.total_seconds(), "the calm")
         if not self._broken:
             await self._stay_quiet()

@@ -5,11 +5,10 @@ All of them work on one database file, which is all that outlives them. Neighbou
 
 import asyncio
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from kalends.app import Hub, factories
 from kalends.bus import LocalBus
@@ -20,6 +19,7 @@ from kalends.seal import KEY_BYTES, Seal
 from kalends.store import accounts, due, organizations
 from kalends.store.door import InlineStore, inline_store
 from kalends.sync.directory import Linked, Linker, rooms_of
+from kalends_sandbox.world import ServiceAccount
 from kalends_sim.loop import SimLoop
 from kalends_sim.process import Process
 
@@ -65,12 +65,12 @@ class Site:
         )
 
 
-async def set_up(site: Site, url: str, sign_in: Mapping[str, Any]) -> list[Linked]:
-    """One account, and every room it can find linked. `sign_in` is one of the sandbox's service accounts."""
+async def set_up(site: Site, url: str, sign_in: ServiceAccount) -> list[Linked]:
+    """One account, and every room it can find linked."""
     hub = site.open()
     account_id, now = hub.ids.new("acc"), hub.clock.now()
-    settings = {"url": url, "username": sign_in["user"], "allow_plain": True}
-    credentials = {"password": sign_in["password"]}
+    settings = {"url": url, "username": sign_in.user, "allow_plain": True}
+    credentials = {"password": sign_in.password}
     args = (hub.seal, account_id, hub.organization, "exchange", "Exchange", settings, credentials, PRIVACY, now)
     await hub.store.run(accounts.add, *args, actor=_ACTOR)
     account = await hub.store.read(accounts.get, account_id)

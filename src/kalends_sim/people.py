@@ -168,8 +168,8 @@ class People:
 
     def _shift(self, by: timedelta) -> bool:
         owner, item = self._organized(lambda item: item.recurrence is None)
-        length = (item.end - item.start) * self.rng.choice((1, 1, 1, 2))
-        self.actions.move(owner.primary, item.item_id, item.start + by, item.start + by + length)
+        start, end = _shifted(item, by)
+        self.actions.move(owner.primary, item.item_id, start, end)
         return True
 
     def _cancel(self) -> bool:
@@ -207,8 +207,8 @@ class People:
 
     def _move_series(self) -> bool:
         owner, item = self._organized(lambda item: item.recurrence is not None)
-        by = self.rng.choice((-2, -1, 1, 4, 24, 96)) * _QUARTER
-        self.actions.move(owner.primary, item.item_id, item.start + by)
+        start, end = _shifted(item, self.rng.choice((-2, -1, 1, 4, 24, 96)) * _QUARTER)
+        self.actions.move(owner.primary, item.item_id, start, end)
         return True
 
     def _repattern(self) -> bool:
@@ -221,10 +221,10 @@ class People:
         one = self._occurrence(item)
         if one is None:
             return False
-        by = self.rng.choice((0, 1, 2, -2, 96, -96, 960)) * _QUARTER
+        start, end = _shifted(one, self.rng.choice((0, 1, 2, -2, 96, -96, 960)) * _QUARTER)
         words = self._words() if self.rng.random() < 0.5 else None
         rooms = [self._room().primary] if self.rng.random() < 0.2 else None
-        change = Change(start=one.start + by, end=one.end + by, subject=words, rooms=rooms)
+        change = Change(start=start, end=end, subject=words, rooms=rooms)
         self.actions.edit(owner.primary, item.item_id, change, one.original_start)
         return True
 
@@ -336,6 +336,16 @@ class People:
 
     def _person(self) -> Mailbox:
         return self.rng.choice(self.world.people)
+
+
+def _shifted(item: Item, by: timedelta) -> tuple[datetime, datetime]:
+    """The meeting's times so much later; an all-day one by whole days, from midnight to midnight where it was made."""
+    if not item.is_all_day:
+        return item.start + by, item.end + by
+    days = timedelta(days=by.days or 1)
+    first, until = (at.astimezone(item.zone.tz).date() + days for at in (item.start, item.end))
+    start, end = (datetime.combine(day, time(), item.zone.tz).astimezone(UTC) for day in (first, until))
+    return start, end
 
 
 def _calendar(mailbox: Mailbox) -> Folder:

@@ -5,6 +5,7 @@ a difference between the mirror and the truth of the stage.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -38,6 +39,8 @@ class Mirror:
     pages: list[Page] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     """How many events there were after each page."""
+    meanwhile: Callable[[int], object] = field(default=lambda pages: None)
+    """What happens at the provider after so many pages."""
 
     async def pull(self, now: datetime = NOON) -> None:
         """One whole pull; `pages` holds what came."""
@@ -51,6 +54,7 @@ class Mirror:
             self.cursor = page.cursor
             if not page.more:
                 return
+            self.meanwhile(len(self.pages))
         raise AssertionError(f"a pull did not end within {MOST_PAGES} pages")
 
     def _apply(self, page: Page) -> None:
@@ -281,6 +285,18 @@ class ProviderContract:
 
         assert set(mirror.sizes) == {150}
         assert {event.subject for event in mirror.events.values()} == {"renamed"}
+
+    @pytest.mark.parametrize("pages", range(1, 7))
+    async def test_a_series_moved_while_it_is_read_is_read_again(
+        self, stage: Stage, mirror: Mirror, pages: int
+    ) -> None:
+        series = stage.book_series("weekly", NOON - timedelta(days=14), None)
+
+        mirror.meanwhile = lambda read: stage.move(series, NOON - timedelta(days=13)) if read == pages else None
+        await mirror.pull()
+        await mirror.pull()
+
+        assert mirror.lines(window_at(NOON)) == stage.truth(window_at(NOON))
 
     async def test_what_went_while_the_cursor_was_lost_is_gone_with_its_series(
         self, stage: Stage, mirror: Mirror

@@ -148,7 +148,7 @@ async def test_a_broken_account_is_one_entry_however_many_rooms_it_has() -> None
         text = seen((await house.client.get("/")).text)
 
         assert text.count("Exchange: 40 rooms cannot be kept in step") == 1
-        assert "Set the new one: kalends accounts reauth Exchange" in text
+        assert "Set the new one: kalends accounts credentials Exchange" in text
         assert "and 28 more" in text
 
 

@@ -70,7 +70,7 @@ def break_some(conn: Connection, wires: Wires) -> None:
 
 
 def lose_the_account(conn: Connection, wires: Wires) -> None:
-    why = "The server refused the password of svc-rooms@example.org. Set the new one: kalends accounts reauth Exchange"
+    why = "The server refused the password of svc-rooms@example.org. Set the new one: kalends accounts credentials Exchange"
     accounts.set_state(conn, "acc_1", "reauthenticate", why, wires.clock.now())
 
 

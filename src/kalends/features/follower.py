@@ -6,7 +6,7 @@ if the store stops answering, the proofs it holds grow old and every room turns 
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -48,10 +48,10 @@ class Seat:
     rang: asyncio.Event = field(default_factory=asyncio.Event)
     is_closed: bool = False
 
-    def tell(self, changed: Mapping[str, None], proved: Mapping[str, None]) -> None:
+    def tell(self, changed: Collection[str], proved: Collection[str]) -> None:
         for heard, told in ((self.changed, changed), (self.proved, proved)):
             if self.space is None:
-                heard.update(told)
+                heard.update(dict.fromkeys(told))
             elif self.space in told:
                 heard[self.space] = None
         if self.changed or self.proved:

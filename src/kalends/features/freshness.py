@@ -1,7 +1,8 @@
 """How far a calendar can be believed: when it was last proved in step, and what is wrong if it isn't. Pure.
 
 Proof is a pull that ended with nothing left to read, or, while the calendar is in sync, a stream that proved itself
-alive: had anything changed it would have said so. A calendar in any trouble lives on its last pull alone.
+alive: had anything changed it would have said so. News that waits to be read ends that proof at the moment it came, and
+a calendar in any trouble, or whose last pull failed, lives on its last finished pull alone.
 """
 
 from dataclasses import dataclass
@@ -42,13 +43,17 @@ class CalendarFacts:
     lag_p50_ms: int | None
     lag_p95_ms: int | None
     unreadable: int
+    pull_failures: int = 0
+    woken_at: datetime | None = None
+    """Since when news has been waiting to be read; in the future or None when none has."""
 
 
 def proof_of(calendar: CalendarFacts | None) -> Proof:
     if calendar is None:
         return Proof(None, None)
-    heard = calendar.heard_at if calendar.state == IN_SYNC else None
-    proofs = [at for at in (calendar.verified_at, heard) if at is not None]
+    is_heard = calendar.state == IN_SYNC and not calendar.pull_failures and calendar.heard_at is not None
+    heard = [min(at for at in (calendar.heard_at, calendar.woken_at) if at is not None)] if is_heard else []
+    proofs = [at for at in (calendar.verified_at, *heard) if at is not None]
     # What a stream heard before the first pull ended proves nothing about data that isn't here yet.
     return Proof(calendar.address, max(proofs) if calendar.verified_at is not None else None)
 

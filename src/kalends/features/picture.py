@@ -95,6 +95,8 @@ def _facts(health: Health, factor: float) -> CalendarFacts:
         lag_p50_ms=_real(health.lag_p50_ms, factor),
         lag_p95_ms=_real(health.lag_p95_ms, factor),
         unreadable=health.unreadable,
+        pull_failures=health.pull_failures,
+        woken_at=health.woken_at,
     )
 
 

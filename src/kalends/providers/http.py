@@ -11,7 +11,6 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -97,14 +96,9 @@ class Http:
     ) -> None:
         limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=55)
         self._allow_plain = allow_plain
-        self._client = httpx2.AsyncClient(
-            transport=transport or httpx2.AsyncHTTPTransport(verify=trust.context(), trust_env=False, limits=limits),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=None,
-        )
+        # Not through httpx2's client: its cookies, redirects and defaults are unwanted here, and cost half of each call.
         # Exchange's back-end cookies must not leak from one mailbox to another; who needs a cookie sends it itself.
-        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._transport = transport or httpx2.AsyncHTTPTransport(verify=trust.context(), trust_env=False, limits=limits)
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, seconds: float = CALL_SECONDS) -> Answer:
         """Any complete answer that is no redirect. Raises Unavailable for everything else, TooLarge beyond the bound."""
@@ -125,7 +119,8 @@ class Http:
         """Yields once the answer's head is there, at the latest after CALL_SECONDS."""
         self._refuse_plain(url)
         sent = {"Accept-Encoding": "identity", **headers}
-        request = self._client.build_request("POST", url, headers=sent, content=body)
+        with _sentences(_host(url)):
+            request = httpx2.Request("POST", url, headers=sent, content=body)
         response = await self._head(request)
         try:
             _check(response, url)
@@ -139,7 +134,7 @@ class Http:
         try:
             async with asyncio.timeout(CALL_SECONDS) as limit:
                 with _sentences(host):
-                    return await self._client.send(request, stream=True)
+                    return await self._transport.handle_async_request(request)
         except _BadHandshake as error:
             raise Unavailable(await tls.explain(error.cause, host, port)) from error.cause
         except TimeoutError as error:
@@ -158,7 +153,7 @@ class Http:
             )
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
 
 class _BadHandshake(Exception):

@@ -110,7 +110,7 @@ class CursorExpired(ProviderError):
     """The calendar system no longer knows where we left off; everything is read again. Nothing needs to be done."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Throttled(ProviderError):
     """The calendar system asks for a pause."""
 

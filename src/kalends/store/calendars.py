@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, insert, select, update
 
 from kalends.store import audit, due, feed
 from kalends.store.due import Lease
 from kalends.store.feed import News
 from kalends.store.schema import accounts, calendars, events, links, unreadable
+from kalends.store.schema import due as pulls
 
 CATCHING_UP, IN_SYNC, DEGRADED, HELD, GONE = "catching_up", "in_sync", "degraded", "held", "gone"
 _CHUNK = 500
@@ -64,6 +65,10 @@ class Health:
     unreadable: int
     spaces: tuple[str, ...]
     """Ids of the spaces linked to it."""
+    pull_failures: int
+    """How often in a row its pull has failed, for whatever reason."""
+    woken_at: datetime | None
+    """Since when news has been waiting to be read; in the future or None when none has."""
 
 
 # Made once: they run in every turn, and building a statement takes longer than running it.
@@ -121,7 +126,14 @@ def list_health(conn: Connection, organization: str) -> list[Health]:
         accounts.c.reason.label("account_reason"),
         accounts.c.since.label("account_since"),
         accounts.c.privacy,
-    ).join(accounts, accounts.c.id == calendars.c.account)
+        pulls.c.failures,
+        pulls.c.lane,
+        pulls.c.due_at,
+    ).select_from(
+        calendars.join(accounts, accounts.c.id == calendars.c.account).outerjoin(
+            pulls, and_(pulls.c.kind == "pull", pulls.c.id == calendars.c.id)
+        )
+    )
     found = conn.execute(query.where(calendars.c.organization == organization)).all()
     held, bad = _counts(conn, events), _counts(conn, unreadable)
     linked: dict[str, list[str]] = {}
@@ -149,6 +161,8 @@ def _health(
         events=held.get(calendar.id, 0),
         unreadable=bad.get(calendar.id, 0),
         spaces=tuple(linked.get(calendar.id, ())),
+        pull_failures=row.failures or 0,
+        woken_at=row.due_at if row.lane == due.NEWS else None,
     )
 
 
@@ -179,6 +193,15 @@ def begin_full_read(conn: Connection, id: str) -> None:
     """Everything is about to be read again: what was unreadable gets another chance."""
     _update(conn, [id], reconciled_at=None)
     conn.execute(delete(unreadable).where(unreadable.c.calendar == id))
+
+
+def count_unreadable(conn: Connection, id: str) -> int:
+    """How many items of the calendar could not be read."""
+    count: int = conn.execute(_UNREADABLE, {"calendar": id}).scalar_one()
+    return count
+
+
+_UNREADABLE = select(func.count()).select_from(unreadable).where(unreadable.c.calendar == bindparam("calendar"))
 
 
 def verified(conn: Connection, id: str, now: datetime) -> None:

@@ -29,7 +29,6 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    literal,
     or_,
     select,
     text,
@@ -112,15 +111,11 @@ def forget(conn: Connection, kind: str, ids: Sequence[str]) -> None:
 def wake(conn: Connection, kind: str, ids: Sequence[str], now: datetime, lane: int = NEWS) -> int:
     """Every row is due now at the latest, also while leased; returns how many rows there were."""
     at, rows = _clock(conn, now), 0
-    present = literal(at, Instant)
-    overtakes = and_(due.c.lane > lane, due.c.leased_until <= at)
-    brought_forward = case((or_(due.c.due_at > at, overtakes), present), else_=due.c.due_at)
     for chunk in _chunks(ids):
-        here = and_(due.c.kind == kind, due.c.id.in_(chunk))
+        named = {"k": kind, "ids": chunk}
         if conn.dialect.name == "postgresql":  # in one order, so that two wakes of the same rows can't block each other
-            conn.execute(select(due.c.id).where(here).order_by(due.c.id).with_for_update())
-        lanes = case((due.c.lane > lane, lane), else_=due.c.lane)
-        rows += conn.execute(update(due).where(here).values(due_at=brought_forward, lane=lanes)).rowcount
+            conn.execute(_LOCK, named)
+        rows += conn.execute(_WAKE, {**named, "at": at, "l": lane}).rowcount
     return rows
 
 
@@ -160,24 +155,45 @@ def claim(
 def _claim(
     conn: Connection, kind: str, lane: int, at: datetime, length: timedelta, limit: int, bound: datetime | None
 ) -> list[Lease]:
-    ripe = (
-        select(due.c.id, due.c.due_at, due.c.token, due.c.failures)
-        .where(due.c.kind == kind, due.c.lane == lane, due.c.due_at <= at, due.c.leased_until <= at)
-        .order_by(due.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    if bound is not None:
-        ripe = ripe.where(due.c.due_at >= bound - SLACK)
+    here: dict[str, object] = {"k": kind, "l": lane, "at": at, "most": limit}
+    ripe = conn.execute(_RIPE, here) if bound is None else conn.execute(_RIPE_BOUNDED, {**here, "bound": bound - SLACK})
     leases = [
         Lease(kind, row.id, _next_token(at + length, row.token), row.failures, lane, at - row.due_at, row.due_at)
-        for row in conn.execute(ripe)
+        for row in ripe
     ]
     if leases:
         conn.execute(_TAKE, [{"k": kind, "i": taken.id, "end": taken.ends_at, "t": taken.token} for taken in leases])
     return leases
 
 
+# Made once, as are those below: building a statement takes longer than running it.
+_NAMED = and_(due.c.kind == bindparam("k"), due.c.id.in_(bindparam("ids", expanding=True)))
+_LOCK = select(due.c.id).where(_NAMED).order_by(due.c.id).with_for_update()
+_AT = bindparam("at", type_=Instant)
+_LANE = bindparam("l", type_=due.c.lane.type)
+_OVERTAKES = and_(due.c.lane > _LANE, due.c.leased_until <= _AT)
+_WAKE = (
+    update(due)
+    .where(_NAMED)
+    .values(
+        due_at=case((or_(due.c.due_at > _AT, _OVERTAKES), _AT), else_=due.c.due_at),
+        lane=case((due.c.lane > _LANE, _LANE), else_=due.c.lane),
+    )
+)
+_RIPE = (
+    select(due.c.id, due.c.due_at, due.c.token, due.c.failures)
+    .where(due.c.kind == bindparam("k"), due.c.lane == _LANE, due.c.due_at <= _AT, due.c.leased_until <= _AT)
+    .order_by(due.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_RIPE_BOUNDED = _RIPE.where(due.c.due_at >= bindparam("bound"))
+_SOONEST = (
+    select(due.c.due_at)
+    .where(due.c.kind == bindparam("k"), due.c.lane == _LANE, due.c.due_at >= due.c.leased_until)
+    .order_by(due.c.due_at)
+    .limit(1)
+)
 _TAKE = (
     update(due)
     .where(due.c.kind == bindparam("k"), due.c.id == bindparam("i"))
@@ -250,13 +266,7 @@ def next_due(conn: Connection, kinds: Sequence[str], now: datetime) -> timedelta
     soonest: list[datetime] = []
     for kind in kinds:
         for lane in (NEWS, ROUTINE):
-            query = (
-                select(due.c.due_at)
-                .where(due.c.kind == kind, due.c.lane == lane, due.c.due_at >= due.c.leased_until)
-                .order_by(due.c.due_at)
-                .limit(1)
-            )
-            soonest += conn.execute(query).scalars()
+            soonest += conn.execute(_SOONEST, {"k": kind, "l": lane}).scalars()
     return max(min(soonest) - at, timedelta(0)) if soonest else None
 
 
@@ -284,7 +294,6 @@ def _place(lease: Lease) -> dict[str, object]:
     return {"k": lease.kind, "i": lease.id, "held": lease.ends_at}
 
 
-# Made once: these run several times in every turn, and building a statement takes longer than running it.
 _HERE = and_(due.c.kind == bindparam("k"), due.c.id == bindparam("i"), due.c.leased_until == bindparam("held"))
 _HELD = select(due.c.due_at).where(_HERE).with_for_update()
 _GO_ON = update(due).where(_HERE).values(due_at=bindparam("next"), leased_until=bindparam("end"), token=bindparam("t"))

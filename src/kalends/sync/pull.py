@@ -34,6 +34,8 @@ RENEW_SECONDS = 40.0
 """A page that takes longer than this keeps its lease by renewing it."""
 MOST_RENEWALS = 15
 """A page that takes ten minutes never comes."""
+TRY_UNREADABLE_AGAIN = timedelta(hours=10)
+"""What could not be read is perhaps not bad itself: half an answer three times in a row looks the same."""
 LISTENING = timedelta(seconds=90)
 """A stream that proved itself this recently spares its calendars the frequent poll."""
 
@@ -45,6 +47,8 @@ class Begun:
     calendar: Calendar
     account: Account
     known: Known
+    unreadable: int
+    """How many items could not be read so far."""
 
 
 @dataclass(slots=True)
@@ -72,7 +76,7 @@ def begin(conn: Connection, calendar_id: str) -> Begun | None:
         return None
     account = accounts.get(conn, calendar.account)
     assert account is not None, "calendars belong to accounts"
-    return Begun(calendar, account, events.known(conn, calendar_id))
+    return Begun(calendar, account, events.known(conn, calendar_id), calendars.count_unreadable(conn, calendar_id))
 
 
 @dataclass
@@ -135,7 +139,8 @@ class Pull:
         """A full read that was begun goes on from its cursor; `reconciled_at` is empty until it ends."""
         if calendar.reconciled_at is None or calendar.cursor is None:
             return calendar.cursor is None
-        return now - calendar.reconciled_at >= self.clock.stretch(traits.reconcile_every)
+        every = min(traits.reconcile_every, TRY_UNREADABLE_AGAIN) if self.begun.unreadable else traits.reconcile_every
+        return now - calendar.reconciled_at >= self.clock.stretch(every)
 
     def _reduced(self, page: Page) -> Page:
         mode = self.begun.account.privacy

@@ -109,8 +109,9 @@ class Worker:
 
     async def _let_go(self, trim: Callable[[Connection, datetime], int], kept: timedelta) -> None:
         before = self.clock.now() - kept
-        while await self.store.run(trim, before) >= retention.AT_ONCE:
-            await asyncio.sleep(0)
+        while True:
+            if await self.store.run(trim, before) < retention.AT_ONCE:
+                return
 
     def _ended(self, task: asyncio.Task[None], running: dict[asyncio.Task[None], int], places: int) -> None:
         was_full = len(running) >= places

@@ -18,8 +18,8 @@ from kalends.providers.protocol import Cursor, CursorExpired
 
 PAST = timedelta(days=7)
 """How far the window reaches back: its start tells where now is."""
-SLICE = timedelta(days=100)
-"""Looked at in one view. Ten meetings a day fill it; the views of busier calendars are halved."""
+SLICE = timedelta(days=200)
+"""Looked at in one view. Five meetings a day fill it; the views of busier calendars are halved."""
 _AHEAD = timedelta(days=1)
 _FIRST = (timedelta(days=1), timedelta(days=7))
 _MOST_FRESH = 64

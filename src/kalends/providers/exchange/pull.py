@@ -69,7 +69,11 @@ async def _changes(client: Client, calendar: CalendarId, place: Place, window: S
     listed = await _listing(client, calendar, place.state, requests.CHANGES)
     draft = Draft(removed={change.item for change in listed.changes if change.is_gone})
     wanted = {change.item: change.version for change in listed.changes if not change.is_gone}
-    wanted = {item: version for item, version in wanted.items() if is_news(item, version, known)}
+    # A series that changed while its spans were read may be known in its new version, and its meetings in part as they were.
+    series_known = {held.master for held in known.values()}
+    wanted = {
+        item: version for item, version in wanted.items() if item in series_known or is_news(item, version, known)
+    }
     draft.removed.difference_update(wanted)  # deleted and back again within one answer
     series: list[Series] = []
     astray: list[Span] = []
