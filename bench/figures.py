@@ -79,6 +79,7 @@ def machine() -> dict[str, Value]:
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 1),
+        "nice": os.nice(0),
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in names),
     }

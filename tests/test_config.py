@@ -26,7 +26,7 @@ def test_the_environment_wins_over_the_file_and_both_are_remembered(tmp_path: Pa
     config = load(file, {"KALENDS_PORT": "9001", "HOME": "/root"})
 
     assert (config.port, config.host) == (9001, "127.0.0.2")
-    assert config.sources == {"port": "KALENDS_PORT", "host": str(file)}
+    assert config.sources == {"port": "KALENDS_PORT", "host": f"{file}, line 2"}
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,12 @@ def test_the_environment_wins_over_the_file_and_both_are_remembered(tmp_path: Pa
     [
         ("port = ", "line 1"),
         ("\n\nprot = 80\n", "line 3: unknown setting “prot”. Did you mean “port”?"),
-        ('port = "eighty"\n', "key port: 'eighty' does not fit"),
-        ("port = 80000\n", "must be between 0 and 65535"),
+        ('host = "::1"\nport = "eighty"\n', "line 2: 'eighty' does not fit setting “port”: it must be a whole number"),
+        ('region = "tls_key"\nport = 80000\n', "line 2: setting “port” must be between 0 and 65535"),
+        ("host = 1\n", "line 1: 1 does not fit setting “host”: it must be text in quotes"),
         ("port = true\n", "does not fit"),
         ('database_url = "mysql://x"\n', "must begin with sqlite:/// or postgresql://"),
-        ('tls_key = "key.pem"\n', "belong together"),
+        ('region = "x"\ntls_key = "key.pem"\n', "line 2: setting “tls_key” and tls_certificate belong together"),
         ('clock_start = "2026-11-23T09:00:00"\n', "instant with zone"),
         ("stale_after_seconds = 10\n", "at least 60"),
     ],

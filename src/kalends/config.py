@@ -3,6 +3,7 @@
 A wrong value stops the start with its place and a sentence that says what to do (exit 78).
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -20,7 +21,7 @@ class ConfigError(Exception):
 @dataclass(frozen=True, slots=True)
 class Config:
     data_folder: Path = Path("kalends-data")
-    """Holds the embedded database, the key and the log of paired secrets; created with mode 0700."""
+    """Holds the embedded database and the key; created with mode 0700."""
     database_url: str = ""
     """Empty: SQLite in the data folder. Else `sqlite:///FILE` or `postgresql://USER@HOST/NAME`."""
     secret_key_file: Path | None = None
@@ -69,28 +70,26 @@ class Config:
         return datetime.fromisoformat(self.clock_start).astimezone(UTC) if self.clock_start else None
 
 
+_KINDS = {"Path": "a path in quotes", "int": "a whole number", "float": "a number", "str": "text in quotes"}
 _SETTINGS = {f.name: f for f in fields(Config) if f.name != "sources"}
 
 
 def load(file: Path | None, environment: Mapping[str, str]) -> Config:
     """The configuration; raises ConfigError."""
-    values: dict[str, object] = {}
-    sources: dict[str, str] = {}
-    for name, value in (_from_file(file) if file else {}).items():
-        values[name] = _fit(name, value, f"{file}, key {name}")
-        sources[name] = str(file)
+    given = _from_file(file) if file else {}
     for variable, text in sorted(environment.items()):
         name = variable.removeprefix("KALENDS_").lower()
-        if not variable.startswith("KALENDS_") or name not in _SETTINGS:
-            continue
-        values[name] = _fit(name, text, f"environment variable {variable}")
-        sources[name] = variable
+        if variable.startswith("KALENDS_") and name in _SETTINGS:
+            given[name] = text, variable
+    values = {name: _fit(name, value, place) for name, (value, place) in given.items()}
+    sources = {name: place for name, (_, place) in given.items()}
     config = Config(**values, sources=sources)  # type: ignore[arg-type]  # _fit made the types right
     _check(config)
     return config
 
 
-def _from_file(file: Path) -> dict[str, object]:
+def _from_file(file: Path) -> dict[str, tuple[object, str]]:
+    """Each setting's value and place."""
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -103,15 +102,17 @@ def _from_file(file: Path) -> dict[str, object]:
         last = len(file.read_text(encoding="utf-8").splitlines())
         trouble = str(error).replace("at end of document", f"at line {last}, the end of the file")
         raise ConfigError(f"{file}: not valid TOML: {trouble}. Mend that line; strings need quotes.") from error
-    for name in values:
+    given = {name: (value, f"{file}, line {_line_of(file, name)}") for name, value in values.items()}
+    for name, (_, place) in given.items():
         if name not in _SETTINGS:
-            raise ConfigError(f"{file}, line {_line_of(file, name)}: unknown setting “{name}”. {_nearest(name)}")
-    return values
+            raise ConfigError(f"{place}: unknown setting “{name}”. {_nearest(name)}")
+    return given
 
 
 def _line_of(file: Path, name: str) -> int:
     lines = file.read_text(encoding="utf-8").splitlines()
-    return next((n for n, line in enumerate(lines, 1) if line.lstrip(" [\"'").startswith(name)), 1)
+    key = re.compile(rf"[\s\[\"']*{re.escape(name)}\b")
+    return next((n for n, line in enumerate(lines, 1) if key.match(line)), 1)
 
 
 def _nearest(name: str) -> str:
@@ -135,8 +136,8 @@ def _fit(name: str, value: object, place: str) -> object:
             return value
     except ValueError:
         pass
-    wanted = kind.removeprefix("<class '").removesuffix("'>").replace("pathlib.", "")
-    raise ConfigError(f"{place}: {value!r} does not fit; it must be a value of type {wanted}.")
+    wanted = next(words for part, words in _KINDS.items() if part in kind)
+    raise ConfigError(f"{place}: {value!r} does not fit setting “{name}”: it must be {wanted}.")
 
 
 def _check(config: Config) -> None:

@@ -105,8 +105,9 @@ def open_seal(file: Path, noise: Noise, *, may_create: bool) -> Seal:
     except FileNotFoundError:
         if not may_create:
             raise KeyMissing(
-                f"The key file {file} does not exist, but the credentials in the database can't be opened without it. "
-                "Put it back from your backup, or name the right file in KALENDS_SECRET_KEY_FILE."
+                f"The key file {file} does not exist. Stored credentials can't be opened without it. "
+                "Put it back from your backup, or name the right file in KALENDS_SECRET_KEY_FILE. "
+                f"A new installation makes one: openssl rand -base64 32 > {file}"
             ) from None
         text = _create(file, noise)
     except (OSError, UnicodeDecodeError) as error:

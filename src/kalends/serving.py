@@ -57,6 +57,7 @@ async def serve(hub: Hub, role: str, ready: Callable[[str], None], stop: asyncio
 
 
 def _server(config: Config, web: Web) -> _Server:
+    """Raises ConfigError when certificate and key can't be used."""
     options = uvicorn.Config(
         web,
         log_config=None,
@@ -70,7 +71,13 @@ def _server(config: Config, web: Web) -> _Server:
         ssl_keyfile=config.tls_key,
         ssl_version=ssl.PROTOCOL_TLS_SERVER,
     )
-    options.load()
+    try:
+        options.load()
+    except OSError as error:
+        raise ConfigError(
+            f"{config.tls_certificate} and {config.tls_key} can't be used for https ({error.strerror or 'not PEM'}). Give a "
+            "readable PEM chain (KALENDS_TLS_CERTIFICATE) and the key that belongs to it (KALENDS_TLS_KEY)."
+        ) from error
     if options.ssl is not None:
         options.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     return _Server(options)
@@ -105,7 +112,7 @@ def listen(config: Config) -> socket.socket:
         listening.close()
         raise ConfigError(
             f"{config.host}:{config.port} can't be listened on ({error.strerror}). Stop what uses it, or set another "
-            "port (KALENDS_PORT) or host (KALENDS_HOST)."
+            "port (KALENDS_PORT; --port of the demo) or host (KALENDS_HOST)."
         ) from error
     listening.listen(1024)
     listening.setblocking(False)

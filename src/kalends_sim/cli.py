@@ -1,7 +1,7 @@
 """The simulation's command line: one virtual hour, or one with dying workers, for one seed or many.
 
-Progress goes to standard error, one JSON line per seed to standard output. Exit codes: 0 every law held, 1 one was broken or the
-run itself failed (the line says which seed, what and why), 2 wrong usage.
+Progress goes to standard error, one JSON line per seed to standard output. Exit codes: 0 every law held, 1 one was broken
+or the run itself failed (the line says which seed, what and why), 2 wrong usage.
 """
 
 import json
@@ -17,7 +17,7 @@ from kalends_sim.hour import Script, play
 _MOST_SEEDS = 100_000
 
 
-class Seeds(click.ParamType):
+class Seeds(click.ParamType[range]):
     """`A..B`, both included."""
 
     name = "A..B"
@@ -37,9 +37,19 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="One run is one seed."),
         click.option("--seeds", type=Seeds(), help="Many runs, one after the other; instead of --seed."),
-        click.option("--minutes", type=click.FloatRange(0.1, 1440), default=60, show_default=True, help="Of virtual time, before the calm."),
+        click.option(
+            "--minutes",
+            type=click.FloatRange(0.1, 1440),
+            default=60,
+            show_default=True,
+            help="Of virtual time, before the calm.",
+        ),
         click.option("--json", "only_json", is_flag=True, help="Say nothing on standard error."),
-        click.option("--trace", is_flag=True, help="Print every step and delivery on standard error, to find where two runs part."),
+        click.option(
+            "--trace",
+            is_flag=True,
+            help="Print every step and delivery on standard error, to find where two runs part.",
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -60,7 +70,9 @@ def hour(seed: int, seeds: range | None, minutes: float, only_json: bool, trace:
 
 @main.command()
 @_options
-@click.option("--workers", type=click.IntRange(1, 8), default=1, show_default=True, help="Worker processes over one store.")
+@click.option(
+    "--workers", type=click.IntRange(1, 8), default=1, show_default=True, help="Worker processes over one store."
+)
 def kill(seed: int, seeds: range | None, minutes: float, only_json: bool, trace: bool, workers: int) -> None:
     """The same hour while worker processes are killed at any step, started again, or stalled past their leases."""
     _play_all(seeds or range(seed, seed + 1), Script(minutes, workers, is_deadly=True), only_json, trace)

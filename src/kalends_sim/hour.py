@@ -42,8 +42,12 @@ from kalends_sim.weather import Weather
 CALM = timedelta(minutes=25)
 QUIET = timedelta(minutes=12)
 """How long after it is in step nothing may stir: longer than the poll beside a stream."""
+_SKEWS_S = (0, 0, 0, 90, -200)
+"""How far the clock of Exchange is ahead of the hub's."""
 _LOOK_EVERY_S = 20.0
 _FIRST_READ_S = 300.0
+_LAST_MAIL_S = 20.0
+"""By then the last mail is opened, thought about and answered: the truth stands still."""
 LIMIT_STEPS = 30_000_000
 
 # Mornings and nights: an ordinary Monday, both changes of the clocks, the turn of a year, the day before a leap day.
@@ -96,7 +100,7 @@ Tell = Callable[[str], None]
 
 async def _hour(script: Script, tell: Tell, log: io.StringIO, loop: SimLoop) -> Report:
     start = STARTS[loop.seed % len(STARTS)]
-    skew = timedelta(seconds=loop.randomness("skew").choice((0, 0, 0, 90, -200)))
+    skew = timedelta(seconds=loop.randomness("skew").choice(_SKEWS_S))
     plan = Plan(world=str(resources.files("kalends_sim") / "town.toml"), control_port=None, seed=loop.seed)
     with disk() as file:
         async with opened(plan, sandbox_clock(loop, start + skew)) as sandbox:
@@ -105,10 +109,19 @@ async def _hour(script: Script, tell: Tell, log: io.StringIO, loop: SimLoop) -> 
 
 
 class _Hour:
-    def __init__(self, loop: SimLoop, script: Script, sandbox: Sandbox, site: Site, log: io.StringIO, tell: Tell) -> None:
+    def __init__(
+        self, loop: SimLoop, script: Script, sandbox: Sandbox, site: Site, log: io.StringIO, tell: Tell
+    ) -> None:
         world = sandbox.founded.world
         rooms = [room.primary for room in world.rooms]
-        self._loop, self._script, self._sandbox, self._site, self._log, self._tell = loop, script, sandbox, site, log, tell
+        self._loop, self._script, self._sandbox, self._site, self._log, self._tell = (
+            loop,
+            script,
+            sandbox,
+            site,
+            log,
+            tell,
+        )
         self._people = People(world, sandbox.founded.actions, loop.randomness("people"))
         self._weather = Weather(sandbox.faults, sandbox.exchange, loop.network, rooms, loop.randomness("weather"))
         self._workers = [Worker(site, f"worker {number}") for number in range(1, script.workers + 1)]
@@ -124,8 +137,7 @@ class _Hour:
         await self._until_in_step(_FIRST_READ_S, "the first reading")
         await self._live()
         self._say("calm")
-        while self._sandbox.founded.post.waiting:
-            await asyncio.sleep(1)
+        await asyncio.sleep(_LAST_MAIL_S)
         in_step_after_s = await self._until_in_step(CALM.total_seconds(), "the calm")
         if not self._broken:
             await self._stay_quiet()
@@ -203,7 +215,9 @@ class _Hour:
                 turns[line["verdict"]] += 1
                 pages += line.get("pages", 0)
         with self._store.engine.connect() as conn:
-            changes = conn.execute(select(schema.changes.c.kind, func.count()).group_by(schema.changes.c.kind)).tuples().all()
+            changes = (
+                conn.execute(select(schema.changes.c.kind, func.count()).group_by(schema.changes.c.kind)).tuples().all()
+            )
             told = ",".join(filter(None, conn.execute(select(schema.calendars.c.lags)).scalars()))
         return Report(
             broken=tuple(self._broken),
@@ -223,7 +237,11 @@ class _Hour:
 
 
 def _percentiles(ordered: Sequence[int]) -> dict[str, int]:
-    return {f"p{percent}": ordered[min(len(ordered) * percent // 100, len(ordered) - 1)] for percent in (50, 95, 99) if ordered}
+    return {
+        f"p{percent}": ordered[min(len(ordered) * percent // 100, len(ordered) - 1)]
+        for percent in (50, 95, 99)
+        if ordered
+    }
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What must hold when all has calmed down. Each law returns sentences about what breaks it; none means it holds.
 
-The truth is read straight from the sandbox's world, the store's side through the store's own functions or plain SQL. Neighbours:
-`hour.py` asks, `people.py` marks what must not leak.
+The truth is read straight from the sandbox's world, the store's side through the store's own functions or plain SQL.
+Neighbours: `hour.py` asks, `people.py` marks what must not leak.
 """
 
 import re
@@ -26,7 +26,8 @@ PAST, AHEAD = timedelta(days=7), timedelta(days=400)
 _SHOWN = 5
 _ALL_ENTRIES = 10_000_000
 _SHOW_AS = {
-    "Free": "free", "Tentative": "tentative", "Busy": "busy", "OOF": "oof", "WorkingElsewhere": "elsewhere", "NoData": "unknown",
+    "Free": "free", "Tentative": "tentative", "Busy": "busy", "OOF": "oof", "WorkingElsewhere": "elsewhere",
+    "NoData": "unknown",
 }  # fmt: skip
 _RESPONSES = {"Organizer": "organizer", "Tentative": "tentative", "Accept": "accepted", "Decline": "declined"}
 
@@ -150,37 +151,34 @@ def nothing_is_left_behind(court: Court) -> Iterator[str]:
     based = set(court.conn.execute(select(b.calendar, b.item)).tuples())
     if held != based:
         yield f"{len(held - based)} events have no base, {len(based - held)} bases no event"
-    twice = court.conn.execute(
-        select(e.calendar, e.item).group_by(e.calendar, e.item).having(func.count() > 1)
-    ).all()
+    twice = court.conn.execute(select(e.calendar, e.item).group_by(e.calendar, e.item).having(func.count() > 1)).all()
     if twice:
         yield f"{len(twice)} items are stored twice"
 
 
 def the_feed_leads_to_the_table(court: Court) -> Iterator[str]:
     """Who followed the feed from its beginning knows what the table holds, apart from what rolled out of the window."""
-    alive: Counter[str] = Counter()
-    last: dict[str, feed.Change] = {}
+    alive: set[str] = set()
+    told: dict[str, list[feed.Change]] = defaultdict(list)
     states: dict[str, str] = {}
     for change in _whole_feed(court):
         if change.kind == "calendar.state":
             states[change.key] = change.version
         if not change.kind.startswith("event."):
             continue
-        if change.kind != "event.created" and not alive[change.key]:
+        if change.kind != "event.created" and change.key not in alive:
             yield f"the feed names {change.key} ({change.kind}) before it was created"
-        alive[change.key] += {"event.created": 1, "event.removed": -1}.get(change.kind, 0)
-        last[change.key] = change
+        (alive.discard if change.kind == "event.removed" else alive.add)(change.key)
+        told[change.key].append(change)
     e = schema.events.c
     rows = court.conn.execute(select(e.key, e.start, e.end)).all()
-    table = Counter(row.key for row in rows)
-    for key in sorted(table.keys() | alive.keys()):
-        rolled = key in last and (last[key].end or court.now) <= court.window.start
-        if alive[key] != table[key] and not rolled:
-            yield f"the feed says {alive[key]} of {key}, the table has {table[key]}"
+    held = {row.key for row in rows}
+    for key in sorted(alive ^ held):
+        rolled = key in alive and (told[key][-1].end or court.now) <= court.window.start
+        if not rolled:
+            yield f"the feed says that {key} is {'there' if key in alive else 'gone'}, and the table holds otherwise"
     for row in rows:
-        told = last.get(row.key)
-        if told and told.start and told.end and not (told.start <= row.start and row.end <= told.end):
+        if not any(one.start and one.end and one.start <= row.start and row.end <= one.end for one in told[row.key]):
             yield f"{row.key} stands where the feed has not told"
     for health in court.health():
         if states.get(health.calendar.id) != health.calendar.state:
@@ -198,29 +196,23 @@ def _whole_feed(court: Court) -> Iterator[feed.Change]:
 
 
 def everything_is_audited(court: Court) -> Iterator[str]:
-    """Each change in the feed has its entry, with the same counts at the same instant."""
-    told: dict[tuple[datetime, str], Counter[str]] = defaultdict(Counter)
-    states: Counter[tuple[datetime, str]] = Counter()
+    """Each change in the feed has its entry, written at the same instant, with actor and reason; and the reverse."""
+    told: set[tuple[str, datetime, str]] = set()
     for change in _whole_feed(court):
-        if change.kind.startswith("event.") and change.calendar:
-            told[change.at, change.calendar][change.kind.removeprefix("event.")] += 1
+        if change.kind.startswith("event."):
+            told.add(("events.applied", change.at, change.calendar or ""))
         elif change.kind == "calendar.state" and change.version != calendars.CATCHING_UP:
-            states[change.at, change.key] += 1
-    written: dict[tuple[datetime, str], Counter[str]] = defaultdict(Counter)
-    stated: set[tuple[datetime, str]] = set()
+            told.add(("calendar.state", change.at, change.key))
+    written: set[tuple[str, datetime, str]] = set()
     for entry in audit.list_entries(court.conn, court.organization, limit=_ALL_ENTRIES):
         if not (entry.actor and entry.why):
             yield f"the audit entry {entry.seq} has no actor or no reason"
-        if entry.action == "events.applied":
-            for count, kind in re.findall(r"(\d+) (created|updated|removed)", entry.why):
-                written[entry.at, entry.target][kind] += int(count)
-        elif entry.action == "calendar.state":
-            stated.add((entry.at, entry.target))
-    for place in sorted(told.keys() | written.keys()):
-        if +told[place] != +written[place]:
-            yield f"at {place[0]} the feed told {dict(told[place])} of {place[1]}, the audit {dict(written[place])}"
-    for at, calendar in sorted(states.keys() - stated):
-        yield f"the new state of {calendar} at {at} is not in the audit"
+        is_new_state = entry.action == "calendar.state" and not entry.why.startswith(calendars.CATCHING_UP)
+        if is_new_state or entry.action == "events.applied":
+            written.add((entry.action, entry.at, entry.target))
+    for action, at, target in sorted(told ^ written):
+        place = "the feed" if (action, at, target) in told else "the audit"
+        yield f"{action} of {target} at {at} is only in {place}"
 
 
 def nothing_private_is_elsewhere(court: Court) -> Iterator[str]:

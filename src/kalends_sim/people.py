@@ -23,6 +23,7 @@ from kalends_sandbox.recurrence import (
     AbsoluteMonthly,
     AbsoluteYearly,
     Daily,
+    Index,
     Pattern,
     Recurrence,
     RelativeMonthly,
@@ -297,7 +298,7 @@ class People:
     def _recurrence(self, local: datetime) -> Recurrence:
         first = local.date() - timedelta(days=self.rng.choice((0, 0, 0, 30, 2000)))
         every = self.rng.choice((1, 1, 2, 3))
-        which = self.rng.choice(("First", "Second", "Last"))
+        which: Index = self.rng.choice(("First", "Second", "Last"))
         patterns: Sequence[Pattern] = (
             Daily(every),
             Weekly(tuple(sorted(self.rng.sample(DAYS, self.rng.randint(1, 4)), key=DAYS.index)), every, "Monday"),

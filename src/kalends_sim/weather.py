@@ -97,7 +97,14 @@ class Weather:
         return deck
 
     def _network_troubles(self) -> Sequence[Callable[[], None]]:
-        return (self._slow_network, self._lossy_network, self._dead_network, self._silent_network, self._cut_lines, self._lost_servers)
+        return (
+            self._slow_network,
+            self._lossy_network,
+            self._dead_network,
+            self._silent_network,
+            self._cut_lines,
+            self._lost_servers,
+        )
 
     async def _play(self, card: "Trouble | Callable[[], None]", places: asyncio.Semaphore) -> None:
         lasts_s = self.rng.uniform(*LASTS_S)
@@ -169,7 +176,9 @@ class Weather:
         """Every subscription is forgotten, as when a server restarts."""
         self.struck["subscriptions lost"] += self.exchange.drop_subscriptions()
 
-    def _counted(self, name: str, latency: Callable[[Delivery, random.Random], float]) -> Callable[[Delivery, random.Random], float]:
+    def _counted(
+        self, name: str, latency: Callable[[Delivery, random.Random], float]
+    ) -> Callable[[Delivery, random.Random], float]:
         def late(delivery: Delivery, rng: random.Random) -> float:
             self.struck[name] += 1
             return latency(delivery, rng)

@@ -13,7 +13,7 @@ from playwright.async_api import Page, expect
 from browser.serving import Running, serving
 from kalends.bus import Topic
 from kalends.model.event import Event, Sensitivity
-from kalends.store import calendars
+from kalends.store import access, calendars
 from kalends.store.door import Connection
 from web.seeding import START, House, meeting, paired, put, seeded, until
 
@@ -132,6 +132,20 @@ async def test_a_panel_outlives_a_restart_of_the_server(window: Any) -> None:
 
         await state(seen.page, "in_use")
         assert await seen.page.evaluate("performance.getEntriesByType('navigation').length") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_revoked_panel_stops_showing_its_room(window: Any) -> None:
+    async with door(window, STATES["in_use"]) as (server, seen):
+        [device] = await server.wires.store.read(access.list_devices, server.wires.organization)
+        await server.wires.store.run(access.revoke_device, device.id, server.wires.clock.now(), actor="cli:test")
+        server.wires.clock.move(timedelta(seconds=20))  # type: ignore[attr-defined]  # streams are looked at every 15 s
+        await server.wires.store.run(put, server.wires, "aspen", [meeting("9", START, 45, "Not for this door")])
+        server.wires.bus.hint(Topic.FEED)
+
+        await expect(seen.page).to_have_title("Not paired · Kalends", timeout=15_000)
+
+        assert "Not for this door" not in await seen.page.content()
 
 
 @pytest.mark.asyncio

@@ -498,3 +498,19 @@ async def test_a_single_that_becomes_a_series_keeps_its_key(turn: Turn) -> None:
     [created, updated, added] = await turn.changes()
     assert (created.key, created.kind) == (updated.key, "event.created")
     assert (updated.kind, added.kind) == ("event.updated", "event.created")
+
+
+async def test_a_meeting_read_under_a_new_id_before_the_old_one_went_is_never_told_as_removed(turn: Turn) -> None:
+    """Seed 5 of the simulated hour: one exception moved to another day and got another id, and its days were read in turn."""
+    day = NOW + DAY
+    old = instance("old", "m", "u", NOW)
+    await turn.apply(series("m", "u"), old)
+    await turn.apply(
+        replace(old, item=ItemId("new"), span=Span(day, day + HOUR)), complete=[InWindow(Span(day, day + HOUR))]
+    )
+
+    await turn.apply(complete=[InWindow(Span(NOW, NOW + HOUR))])
+
+    kinds = [change.kind for change in await turn.changes() if change.key == key_of(CALENDAR, old)]
+    assert await turn.items() == ["m", "new"]
+    assert kinds == ["event.created", "event.created", "event.updated"]

@@ -18,7 +18,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
+
 from kalends.app import Hub, open_hub
+from kalends.cli import kalends as program
 from kalends.config import Config
 from kalends.model.time import Span
 from kalends.store import access, accounts, calendars, due, events, spaces
@@ -151,7 +154,7 @@ def kalends(made: Config, *arguments: str, given: str | None = None) -> "subproc
     )
 
 
-def rows(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
+def rows(done: "subprocess.CompletedProcess[str] | Result") -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -225,3 +228,19 @@ async def _held(store: Store, organization: str, address: str) -> list[tuple[str
 
 def _instant(at: datetime) -> str:
     return at.isoformat().replace("+00:00", "Z")
+
+
+def leases_end(made: Config) -> None:
+    """The minutes pass for which a killed worker's leases still stand. Only while no worker runs."""
+
+    async def work() -> None:
+        async with open_hub(made) as hub:
+            await hub.store.run(due.break_leases, hub.clock.now())
+
+    asyncio.run(work())
+
+
+def invoked(made: Config, *arguments: str) -> Result:
+    """The command line in this very process: what it says and its exit code, without a start-up for each call."""
+    said = {name: value for name, value in variables(made).items() if name.startswith("KALENDS_")}
+    return CliRunner().invoke(program, list(arguments), env=said)

@@ -155,6 +155,21 @@ async def test_a_panel_is_paired_from_its_room_s_page_and_shows_only_its_room() 
 
 
 @pytest.mark.asyncio
+async def test_the_pairing_link_leads_to_where_the_admin_opened_kalends() -> None:
+    """The configured address may be a wildcard, this machine alone, or a port that was drawn at the start."""
+    async with running(await seeded(("aspen", []))) as house:
+        await house.sign_in()
+        page = await house.client.get("/spaces/spc_aspen")
+        mark = page.text.split('name="form" value="')[1].split('"')[0]
+        here = {**OWN_PAGE, "origin": "http://kalends.lan:8080"}
+
+        offered = await house.client.post("/spaces/spc_aspen/panels", data={"form": mark}, headers=here)
+
+        assert '<p class="small">http://kalends.lan:8080/pair?code=' in offered.text
+        assert ">http://kalends.lan:8080/pair<" in offered.text
+
+
+@pytest.mark.asyncio
 async def test_a_pairing_code_runs_out() -> None:
     async with running(await seeded(("aspen", []))) as house:
         code = await house.web.kit.doorkeeper.offer_pairing("spc_aspen", "Aspen", "admin")

@@ -20,8 +20,11 @@ from kalends.cli.session import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from kalends.app import Hub
     from kalends.store.accounts import Account
+    from kalends.store.door import Connection
 
 
 @click.group()
@@ -88,7 +91,10 @@ async def _add(
     from kalends.store import accounts as rows
 
     if await hub.store.read(rows.by_name, hub.organization, name) is not None:
-        fail(CONFLICT, f"There is an account “{name}” already: choose another name, or change that one's credentials.")
+        fail(
+            CONFLICT,
+            f"There is an account “{name}” already: choose another name, or see kalends accounts change --help.",
+        )
     try:
         await hub.factories[kind](settings, credentials).aclose()
     except Rejected as error:
@@ -158,7 +164,6 @@ def credentials(ctx: click.Context, name: str, password_file: Path | None) -> No
 
     async def work(hub: "Hub") -> None:
         from kalends.store import accounts as rows
-        from kalends.store import calendars, due
         from kalends.store.door import Connection
 
         account = await named(hub, name)
@@ -166,14 +171,85 @@ def credentials(ctx: click.Context, name: str, password_file: Path | None) -> No
 
         def replace(conn: Connection) -> None:
             rows.update_credentials(conn, hub.seal, account.id, given, now, actor="cli")
-            members = calendars.of_account(conn, account.id)
-            due.wake(conn, "stream", sorted({c.stream for c in members if c.stream}), now)
-            due.wake(conn, "pull", [c.id for c in members], now)
+            _try_again(conn, account.id, now)
 
         await hub.store.run(replace)
         click.echo(f"The account “{name}” has new credentials and is being tried again.", err=True)
 
     with_hub(ctx, work)
+
+
+@accounts.command()
+@click.argument("name")
+@click.option("--url", help="The EWS address.")
+@click.option("--user", help="The service account. A new password: kalends accounts credentials NAME.")
+@click.option("--ca", type=click.Path(path_type=Path, dir_okay=False), help="A private authority's certificate (PEM).")
+@click.option("--pin", help="SHA-256 of the server's certificate: trust this one and no other.")
+@click.option("--system-trust", is_flag=True, help="Trust what this machine trusts: no private authority, no pin.")
+@click.option("--impersonation/--no-impersonation", default=None, help="Act as each mailbox, or open it as a delegate.")
+@click.option("--calls-at-once", type=int, help="Requests under way.")
+@click.option("--max-per-connection", type=int, help="Calendars per stream.")
+@dry_run_option
+@click.pass_context
+def change(
+    ctx: click.Context, name: str, url: str | None, user: str | None, ca: Path | None, pin: str | None,
+    system_trust: bool, impersonation: bool | None, calls_at_once: int | None, max_per_connection: int | None, dry_run: bool,
+) -> None:  # fmt: skip
+    """Change an account's settings; what is not given stays. Its calendars are read again at once."""
+    if (ca is not None) + (pin is not None) + system_trust > 1:
+        fail(2, "Give one of --ca, --pin and --system-trust: each replaces the others.")
+    given: dict[str, Any] = {
+        "url": url,
+        "username": user,
+        "authority_pem": _text(ca) if ca else None,
+        "fingerprint": pin,
+        "impersonate": impersonation,
+        "calls_at_once": calls_at_once,
+        "max_per_connection": max_per_connection,
+    }
+    given = {setting: value for setting, value in given.items() if value is not None}
+    without = {"authority_pem", "fingerprint"} if ca or pin or system_trust else set()
+
+    async def work(hub: "Hub") -> None:
+        await _change(hub, name, without, given, dry_run)
+        done = "could be changed." if dry_run else "is changed and being tried again."
+        click.echo(f"The account “{name}” {done}", err=True)
+
+    with_hub(ctx, work)
+
+
+async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, Any], dry_run: bool) -> None:
+    from kalends.providers.protocol import Rejected, Streamer
+    from kalends.store import accounts as rows
+    from kalends.store import calendars, due
+    from kalends.store.door import Connection
+
+    account = await named(hub, name)
+    settings = {setting: value for setting, value in account.settings.items() if setting not in without} | given
+    now = hub.clock.now()
+    try:
+        provider = hub.factories[account.kind](settings, await hub.store.read(rows.credentials, hub.seal, account.id))
+    except Rejected as error:
+        fail(2, str(error))
+    most = provider.calendars_per_stream if isinstance(provider, Streamer) else None
+    await provider.aclose()
+
+    def replace(conn: Connection) -> None:
+        rows.update_settings(conn, account.id, settings, now, actor="cli")
+        if most is not None:
+            due.ensure(conn, "stream", calendars.assign_stream(conn, account.id, most), now)
+        _try_again(conn, account.id, now)
+
+    if not dry_run:
+        await hub.store.run(replace)
+
+
+def _try_again(conn: "Connection", account: str, now: "datetime") -> None:
+    from kalends.store import calendars, due
+
+    members = calendars.of_account(conn, account)
+    due.wake(conn, "stream", sorted({c.stream for c in members if c.stream}), now)
+    due.wake(conn, "pull", [c.id for c in members], now)
 
 
 async def named(hub: "Hub", name: str) -> "Account":

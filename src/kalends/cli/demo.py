@@ -45,14 +45,7 @@ def demo(port: int, speed: float, headless: bool, check: bool) -> None:
 
     try:
         measured = run(main, uvloop=True)
-    except* (SandboxFailed, CheckFailed) as errors:
-        fail(FAILED, str(_first(errors)))
+    except (SandboxFailed, CheckFailed) as error:
+        fail(FAILED, str(error))
     if measured is not None:
         click.echo(json.dumps(measured))
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    return found

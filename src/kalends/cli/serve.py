@@ -17,7 +17,7 @@ from kalends.cli.session import configuration, fail, run
 def serve(ctx: click.Context, role: str) -> None:
     """Run Kalends until SIGTERM or Ctrl-C."""
     from kalends import logs
-    from kalends.config import EXIT_CONFIG, ConfigError
+    from kalends.config import EXIT_CONFIG
 
     config = configuration(ctx)
     if role != "all" and config.url.startswith("sqlite"):
@@ -40,7 +40,4 @@ def serve(ctx: click.Context, role: str) -> None:
                 click.echo(f"First start: sign in as {ADMIN} with {password} (shown only now).", err=True)
             await serve_hub(hub, role, ready)
 
-    try:
-        run(main, uvloop=True)
-    except* ConfigError as errors:
-        fail(EXIT_CONFIG, str(errors.exceptions[0]))
+    run(main, uvloop=True)

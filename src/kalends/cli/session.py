@@ -57,12 +57,15 @@ def run(work: Callable[[], Awaitable[T]], uvloop: bool = False) -> T:
     logs.configure("auto", "error")
 
     async def main() -> T:
-        return await work()
+        try:
+            return await work()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
 
     try:
         with asyncio.Runner(loop_factory=_uvloop() if uvloop else None) as runner:
             return runner.run(main())
-    except SealError as error:
+    except (ConfigError, SealError) as error:
         fail(EXIT_CONFIG, str(error))
     except StoreError as error:
         fail(LATER, str(error))
@@ -76,6 +79,13 @@ def run(work: Callable[[], Awaitable[T]], uvloop: bool = False) -> T:
         fail(UNREACHABLE, str(error))
     except KeyboardInterrupt:
         fail(130, "Stopped.")
+
+
+def _first(error: BaseException) -> BaseException:
+    """What ended a task group: its siblings were only cancelled, or say the same."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _uvloop() -> Callable[[], asyncio.AbstractEventLoop] | None:

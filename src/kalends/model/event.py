@@ -4,7 +4,7 @@ Providers' codecs make these from what their vendor sends; everything else in Ka
 (`uid`, `original_start`): provider ids change when items move or a pattern is rewritten, a meeting's UID does not.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -130,9 +130,6 @@ class Event:
             and not self.is_cancelled
             and self.response is not Response.DECLINED
         )
-
-    def with_span(self, span: Span) -> "Event":
-        return replace(self, span=span)
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,6 @@ NEWS, ROUTINE = 0, 1
 SLACK = timedelta(seconds=5)
 """How far below the last claimed `due_at` the scan begins: a wake may be stamped a little before a claim and commit after."""
 _FREE = instant(0)
-_TICK = timedelta(microseconds=1)
 _CHUNK = 500
 """Ids in one statement."""
 

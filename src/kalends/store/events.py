@@ -170,7 +170,7 @@ def apply(
     _insert(conn, calendar_id, planned.created)
     _forget_past(conn, calendar_id, window)
     _note_unreadable(conn, calendar_id, page, now)
-    news = _news(calendar_id, planned)
+    news = _news(calendar_id, planned, _keys_held(conn, calendar_id, planned))
     feed.append(conn, calendar["organization"], now, news)
     lags = _lags(planned, calendar["verified_at"], now) if measure_lag else ()
     applied = Applied(
@@ -324,10 +324,27 @@ def _differs(noted: Row[Any], item: Unreadable) -> bool:
     return (noted.version, noted.reason) != (item.version, item.reason)
 
 
-def _news(calendar_id: str, planned: Plan) -> list[News]:
+def _keys_held(conn: Connection, calendar_id: str, planned: Plan) -> set[str]:
+    """Of the keys of what went, those that another row has too: a second copy, or one read earlier under another id."""
+    held: set[str] = set()
+    for chunk in _chunks(row.key for row in (*planned.removed, *(row for row, _ in planned.updated))):
+        query = select(events.c.key).where(events.c.calendar == calendar_id, events.c.key.in_(chunk))
+        held.update(conn.execute(query).scalars())
+    return held
+
+
+def _news(calendar_id: str, planned: Plan, held: set[str]) -> list[News]:
+    """`held` are keys that stand although a row of theirs went: that is no removal to those who know meetings by key."""
     renamed = [row for row, event in planned.updated if row.key != key_of(calendar_id, event)]
     news = [
-        News("event.removed", row.key, row.version, calendar_id, row.span.start, row.span.end)
+        News(
+            "event.updated" if row.key in held else "event.removed",
+            row.key,
+            row.version,
+            calendar_id,
+            row.span.start,
+            row.span.end,
+        )
         for row in (*planned.removed, *renamed)  # whoever knows a meeting by its old key must hear that it is gone
     ]
     for row, event in planned.updated:

@@ -34,7 +34,7 @@ RENEW_SECONDS = 40.0
 """A page that takes longer than this keeps its lease by renewing it."""
 MOST_RENEWALS = 15
 """A page that takes ten minutes never comes."""
-TRY_UNREADABLE_AGAIN = timedelta(hours=10)
+TRY_UNREADABLE_AGAIN = timedelta(minutes=10)
 """What could not be read is perhaps not bad itself: half an answer three times in a row looks the same."""
 LISTENING = timedelta(seconds=90)
 """A stream that proved itself this recently spares its calendars the frequent poll."""

@@ -19,7 +19,7 @@ from kalends.providers.protocol import AuthLost, ProviderError, Streamer, Unavai
 from kalends.store import accounts, calendars, due
 from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store, StoreError
-from kalends.store.due import ROUTINE, Lease, LeaseLost
+from kalends.store.due import NEWS, ROUTINE, Lease, LeaseLost
 from kalends.sync import pull
 from kalends.sync.connections import Connections, Open
 from kalends.sync.pull import Pull, Tally
@@ -65,7 +65,7 @@ class Turns:
         connection: Open | None = None
         try:
             async with self.connections.using(begun.account) as connection:
-                if await self._stands_back(lease, self._crowded(connection) or connection.circuit.wait()):
+                if await self._stands_back(lease, self._crowded(connection, lease) or connection.circuit.wait()):
                     return
                 turn = Pull(self.store, self.bus, self.clock, lease, begun, connection)
                 await self._run_pull(turn)
@@ -126,8 +126,12 @@ class Turns:
             return None
         return (account.retry_at - now) * (1 + self.rng.random() * 0.1)
 
-    def _crowded(self, connection: Open) -> timedelta | None:
-        return self.clock.stretch(_CROWDED) if connection.turns >= self.pulls_per_account else None
+    def _crowded(self, connection: Open, lease: Lease) -> timedelta | None:
+        """News leaves a fifth of the account's places to routine, as the claim does with the worker's."""
+        places = self.pulls_per_account
+        if lease.lane == NEWS and places > 1:
+            places -= max(1, places // 5)
+        return self.clock.stretch(_CROWDED) if connection.turns >= places else None
 
     async def _stands_back(self, lease: Lease, wait: timedelta | None) -> bool:
         if wait is not None:

@@ -16,7 +16,6 @@ TYPES: Final = "http://schemas.microsoft.com/exchange/services/2006/types"
 ERRORS: Final = "http://schemas.microsoft.com/exchange/services/2006/errors"
 XSI: Final = "http://www.w3.org/2001/XMLSchema-instance"
 
-_NAMESPACES: Final = {"s": SOAP, "m": MESSAGES, "t": TYPES}
 # What XML 1.0 cannot carry at all, not even escaped.
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 

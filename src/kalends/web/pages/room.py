@@ -84,15 +84,22 @@ async def pair(request: Request) -> Response:
     await read_marked_form(request)
     room = await _room(request, kit)
     code = await kit.doorkeeper.offer_pairing(room.space.id, room.space.name, identity_of(request).name)
+    here = _opened_at(request, kit)
     values = page_values(request, "room") | {
         "room": room.space.name,
         "id": room.space.id,
         "code": code,
-        "short_url": f"{kit.hub.base_url}/pair",
-        "link": f"{kit.hub.base_url}/pair?code={code}",
+        "short_url": f"{here}/pair",
+        "link": f"{here}/pair?code={code}",
         "minutes": int(PAIRING.total_seconds() // 60),
     }
     return page(request, "paired.html", values)
+
+
+def _opened_at(request: Request, kit: Kit) -> str:
+    """The address in the admin's browser: it works, where the configured one may be a wildcard or this machine alone."""
+    origin = request.headers.get("origin", "")
+    return origin if origin.startswith(("http://", "https://")) else kit.hub.base_url
 
 
 @allow(Policy.ADMIN)

@@ -60,7 +60,10 @@
       if (+parts[1]) face().dataset.proof = parts[1];
       tick();
     });
-    source.onerror = again;
+    source.onerror = function () {
+      if (source.readyState === 2) poll();  // refused, not only lost: perhaps this panel was revoked
+      again();
+    };
   }
   setInterval(function () {
     tick();
