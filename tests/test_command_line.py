@@ -91,7 +91,7 @@ JSON = [
     ("users", "tokens"),
     ("config", "show"),
     ("config", "check"),
-    ("db", "status"),
+    ("db", "upgrade"),
     ("doctor",),
     ("accounts", "check", "hq"),
 ]

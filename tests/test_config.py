@@ -42,6 +42,7 @@ def test_the_environment_wins_over_the_file_and_both_are_remembered(tmp_path: Pa
         ('region = "x"\ntls_key = "key.pem"\n', "line 2: setting “tls_key” and tls_certificate belong together"),
         ('clock_start = "2026-11-23T09:00:00"\n', "instant with zone"),
         ("stale_after_seconds = 10\n", "at least 60"),
+        ('trusted_proxies = "proxy.lan"\n', "must be addresses or networks"),
     ],
 )
 def test_a_wrong_setting_names_its_place_and_the_fix(tmp_path: Path, text: str, says: str) -> None:

@@ -11,7 +11,9 @@ from typing import Protocol
 
 class Topic(StrEnum):
     DUE = "due"
-    """Something became due earlier than expected."""
+    """A calendar became due earlier than expected."""
+    STREAMS = "streams"
+    """A stream group did. Apart from DUE, since news comes all day and streams begin once."""
     FEED = "feed"
     """The feed grew."""
 

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +31,8 @@ class Config:
     port: int = 8080
     base_url: str = ""
     """How browsers reach Kalends, for links and cookies. Empty: `http://HOST:PORT`."""
+    trusted_proxies: str = ""
+    """Addresses or networks of reverse proxies, with commas between: what they say about who asks is believed."""
     tls_certificate: Path | None = None
     """PEM chain; with `tls_key` the web side speaks https (TLS 1.2 or newer)."""
     tls_key: Path | None = None
@@ -165,12 +168,24 @@ def _check(config: Config) -> None:
             "and tls_certificate belong together: set both",
         ),
         (urlsplit(config.public_url).scheme in ("http", "https"), "base_url", "must begin with http:// or https://"),
+        (
+            _are_networks(config.trusted_proxies),
+            "trusted_proxies",
+            "must be addresses or networks, as 10.0.0.5, fd00::/8",
+        ),
         (_is_instant(config.clock_start), "clock_start", "must be an instant with zone, as 2026-11-23T09:00:00Z"),
     ]
     for holds, name, rule in rules:
         if not holds:
             place = config.sources.get(name, "the defaults")
             raise ConfigError(f"{place}: setting “{name}” {rule}.")
+
+
+def _are_networks(text: str) -> bool:
+    try:
+        return all(ip_network(part.strip(), strict=False) for part in text.split(",") if part.strip())
+    except ValueError:
+        return False
 
 
 def _is_instant(text: str) -> bool:

@@ -32,7 +32,17 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
         logger_factory=structlog.PrintLoggerFactory(out),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=logging.WARNING, stream=out, format="%(levelname)s %(name)s %(message)s", force=True)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(_Bare("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _Bare(logging.Formatter):
+    """For what libraries log: exceptions as ours, by type and place."""
+
+    def formatException(self, ei: Any) -> str:
+        kind, _, trace = ei
+        return f"{kind.__name__ if kind else 'error'} at {', '.join(_frames(trace))}"
 
 
 def place_of_error(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -39,14 +39,19 @@ class KeyMissing(SealError):
 
 
 class Seal:
-    """Seals with the first key, opens with any."""
+    """Seals with the first key, opens with any. `reread` is asked for the keys again when one is missing: it may be new."""
 
-    def __init__(self, keys: Collection[bytes], noise: Noise) -> None:
+    def __init__(
+        self, keys: Collection[bytes], noise: Noise, reread: Callable[[], Collection[bytes]] | None = None
+    ) -> None:
+        self._noise, self._reread = noise, reread
+        self._learn(keys)
+
+    def _learn(self, keys: Collection[bytes]) -> None:
         assert keys, "a seal has a key"
         assert all(len(key) == KEY_BYTES for key in keys), "keys are 256 bits"
         self._keys = {_id_of(key): key for key in keys}
         self._current = next(iter(self._keys))
-        self._noise = noise
 
     def seal(self, secret: bytes, table: str, row: str) -> bytes:
         """`secret`, readable only with the key and only as of this row."""
@@ -70,6 +75,8 @@ class Seal:
 
     def require(self, key_ids: Collection[str]) -> None:
         """Raises KeyMissing unless there is a key for each id."""
+        if self._reread is not None and not self._keys.keys() >= set(key_ids):
+            self._learn(self._reread())
         missing = sorted(set(key_ids) - set(self._keys))
         if missing:
             raise KeyMissing(
@@ -100,26 +107,46 @@ def key_id(sealed: bytes) -> str:
 
 def open_seal(file: Path, noise: Noise, *, may_create: bool) -> Seal:
     """The seal with the keys in `file`, which is made if `may_create`: no key was named, and nothing is sealed yet."""
+    if may_create and not file.exists():
+        _create(file, noise)
+    return Seal(_read(file), noise, lambda: _read(file))
+
+
+def _read(file: Path) -> list[bytes]:
     try:
-        text = file.read_text(encoding="ascii")
+        return _keys(file, file.read_text(encoding="ascii"))
     except FileNotFoundError:
-        if not may_create:
-            raise KeyMissing(
-                f"The key file {file} does not exist. Stored credentials can't be opened without it. "
-                "Put it back from your backup, or name the right file in KALENDS_SECRET_KEY_FILE. "
-                f"A new installation makes one: openssl rand -base64 32 > {file}"
-            ) from None
-        text = _create(file, noise)
+        raise KeyMissing(
+            f"The key file {file} does not exist. Stored credentials can't be opened without it. "
+            "Put it back from your backup, or name the right file in KALENDS_SECRET_KEY_FILE. "
+            f"A new installation makes one: openssl rand -base64 32 > {file}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise SealError(
             f"The key file {file} can't be read. Check that it is the right file and this user may read it."
         ) from error
-    return Seal(_keys(file, text), noise)
 
 
 def new_key(noise: Noise) -> str:
     """A line for a key file."""
     return base64.b64encode(noise(KEY_BYTES)).decode()
+
+
+def put_first(file: Path, key: str) -> None:
+    """`key` seals from now on, and the keys that were in `file` stay behind it. Whole or not at all, and on the disk."""
+    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
+    try:
+        known = file.stat()
+        _write(draft, f"{key}\n{file.read_text(encoding='ascii')}")
+        os.chown(draft, known.st_uid, known.st_gid)
+        draft.replace(file)
+        _sync_folder(file.parent)
+    except OSError as error:
+        raise SealError(
+            f"The key file {file} can't be changed ({error.strerror}). Run this as the file's owner, where it may be written."
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _keys(file: Path, text: str) -> list[bytes]:
@@ -134,17 +161,13 @@ def _keys(file: Path, text: str) -> list[bytes]:
     return keys
 
 
-def _create(file: Path, noise: Noise) -> str:
+def _create(file: Path, noise: Noise) -> None:
     """Written beside and linked into place, so that a crash never leaves half a key and no other start overwrites it."""
     text = new_key(noise) + "\n"
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
+        _write(draft, text)
         with suppress(FileExistsError):  # another process was first: its key counts
             os.link(draft, file)
         _sync_folder(file.parent)
@@ -154,7 +177,14 @@ def _create(file: Path, noise: Noise) -> str:
         ) from error
     finally:
         draft.unlink(missing_ok=True)
-    return file.read_text(encoding="ascii")
+
+
+def _write(draft: Path, text: str) -> None:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -46,6 +46,8 @@ _SKEWS_S = (0, 0, 0, 90, -200)
 """How far the clock of Exchange is ahead of the hub's."""
 _LOOK_EVERY_S = 20.0
 _FIRST_READ_S = 300.0
+_OLD_LINES_S = 300.0
+"""By then whoever still used a connection that went silent in the weather has found out, and tried again."""
 _LAST_MAIL_S = 20.0
 """By then the last mail is opened, thought about and answered: the truth stands still."""
 LIMIT_STEPS = 30_000_000
@@ -139,6 +141,8 @@ class _Hour:
         self._say("calm")
         await asyncio.sleep(_LAST_MAIL_S)
         in_step_after_s = await self._until_in_step(CALM.total_seconds(), "the calm")
+        await asyncio.sleep(_OLD_LINES_S)
+        await self._until_in_step(CALM.total_seconds(), "the time after old connections")
         if not self._broken:
             await self._stay_quiet()
         if not self._broken:
@@ -163,16 +167,16 @@ class _Hour:
         """How long it took; what was broken at the end of `most_s` is kept."""
         began = self._loop.time()
         while True:
-            broken = self._look()
             took_s = self._loop.time() - began
+            broken = self._look(thoroughly=took_s >= most_s)
             if not broken or took_s >= most_s:
                 self._broken += [f"{sentence} (after {took_s:.0f} s of {during})" for sentence in broken]
                 return took_s
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _look(self) -> list[str]:
+    def _look(self, thoroughly: bool) -> list[str]:
         with self._store.engine.connect() as conn:
-            return laws.broken(self._court(conn))
+            return laws.broken(self._court(conn), thoroughly)
 
     def _court(self, conn: Connection) -> Court:
         [organization] = conn.execute(select(schema.organizations.c.id)).scalars()
@@ -215,9 +219,8 @@ class _Hour:
                 turns[line["verdict"]] += 1
                 pages += line.get("pages", 0)
         with self._store.engine.connect() as conn:
-            changes = (
-                conn.execute(select(schema.changes.c.kind, func.count()).group_by(schema.changes.c.kind)).tuples().all()
-            )
+            counts = conn.execute(select(schema.changes.c.kind, func.count()).group_by(schema.changes.c.kind))
+            changes: dict[str, int] = {row[0]: row[1] for row in counts}
             told = ",".join(filter(None, conn.execute(select(schema.calendars.c.lags)).scalars()))
         return Report(
             broken=tuple(self._broken),
@@ -227,7 +230,7 @@ class _Hour:
             fates=dict(sorted(self._fate.done.items())),
             turns=dict(sorted(turns.items())),
             pages=pages,
-            changes=dict(sorted(changes)),
+            changes=dict(sorted(changes.items())),
             lag_ms=_percentiles(sorted(int(lag) for lag in told.split(",") if lag)),
             in_step_after_s=in_step_after_s,
         )

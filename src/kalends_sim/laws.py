@@ -51,8 +51,8 @@ class Court:
         return calendars.list_health(self.conn, self.organization)
 
 
-def broken(court: Court) -> list[str]:
-    """Every sentence of every law."""
+def broken(court: Court, thoroughly: bool) -> list[str]:
+    """Sentences of the first law that is broken, or of every one: most looks only ask whether it is time to look closely."""
     laws: Sequence[Callable[[Court], Iterable[str]]] = (
         every_calendar_is_in_sync,
         every_calendar_equals_the_truth,
@@ -61,7 +61,12 @@ def broken(court: Court) -> list[str]:
         everything_is_audited,
         nothing_private_is_elsewhere,
     )
-    return [sentence for law in laws for sentence in law(court)]
+    found: list[str] = []
+    for law in laws:
+        found += law(court)
+        if found and not thoroughly:
+            break
+    return found
 
 
 def every_calendar_is_in_sync(court: Court) -> Iterator[str]:
@@ -147,8 +152,8 @@ def _masters(conn: Connection, calendar: Calendar, items: dict[str, Item]) -> It
 def nothing_is_left_behind(court: Court) -> Iterator[str]:
     """Each event has its merge base and each base its event; no item is there twice."""
     e, b = schema.events.c, schema.bases.c
-    held = set(court.conn.execute(select(e.calendar, e.item)).tuples())
-    based = set(court.conn.execute(select(b.calendar, b.item)).tuples())
+    held = {tuple(row) for row in court.conn.execute(select(e.calendar, e.item))}
+    based = {tuple(row) for row in court.conn.execute(select(b.calendar, b.item))}
     if held != based:
         yield f"{len(held - based)} events have no base, {len(based - held)} bases no event"
     twice = court.conn.execute(select(e.calendar, e.item).group_by(e.calendar, e.item).having(func.count() > 1)).all()

@@ -23,33 +23,31 @@ def nobody_listens(line: str) -> None:
 
 
 def test_after_the_worst_minutes_every_calendar_equals_the_truth() -> None:
-    outcome = play(1, Script(minutes=6), nobody_listens)
+    outcome = play(1, Script(minutes=4), nobody_listens)
 
     report = outcome.result
     assert report.broken == ()
-    assert sum(report.actions.values()) >= 15
-    assert sum(report.faults.values()) >= 20
+    assert sum(report.actions.values()) >= 10
+    assert sum(report.faults.values()) >= 15
     assert report.changes["event.updated"] > 0
 
 
 def test_two_workers_that_are_killed_and_stalled_end_in_step() -> None:
-    outcome = play(5, Script(minutes=4, workers=2, is_deadly=True), nobody_listens)
+    outcome = play(5, Script(minutes=3, workers=2, is_deadly=True), nobody_listens)
 
     assert outcome.result.broken == ()
-    assert sum(outcome.result.fates.values()) >= 3
+    assert sum(outcome.result.fates.values()) >= 2
 
 
 def test_one_seed_is_one_trace_in_every_process_whatever_its_hash_seed() -> None:
-    traces = set()
+    command = [sys.executable, "-m", "kalends_sim", "kill", "--seed", "3", "--minutes", "0.5", "--json"]
+    environments = [{**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(SOURCE)} for seed in ("0", "1")]
 
-    for hash_seed in ("0", "1"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(SOURCE)}
-        command = [sys.executable, "-m", "kalends_sim", "kill", "--seed", "3", "--minutes", "1", "--json"]
-        told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=240)
-        traces.add(json.loads(told.stdout)["trace"])
-    here = play(3, Script(minutes=1, is_deadly=True), nobody_listens)
+    others = [subprocess.Popen(command, env=one, stdout=subprocess.PIPE, text=True) for one in environments]
+    here = play(3, Script(minutes=0.5, is_deadly=True), nobody_listens)
+    traces = [json.loads(other.communicate(timeout=240)[0])["trace"] for other in others]
 
-    assert traces == {here.trace}
+    assert traces == [here.trace] * 2
 
 
 def test_the_weather_knows_every_trouble_of_the_sandbox_but_a_refused_sign_in() -> None:
@@ -57,7 +55,7 @@ def test_the_weather_knows_every_trouble_of_the_sandbox_but_a_refused_sign_in() 
 
 
 def test_a_broken_law_is_told_with_its_seed_and_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(laws, "broken", lambda court: ["the tide went out"])
+    monkeypatch.setattr(laws, "broken", lambda court, thoroughly: ["the tide went out"])
     monkeypatch.setattr("kalends_sim.hour._FIRST_READ_S", 1.0)
     monkeypatch.setattr("kalends_sim.hour.CALM", laws.timedelta(seconds=1))
 

@@ -7,7 +7,7 @@ import pytest
 from store_given import ACCOUNT, HOUR, NOW, ORG, SEAL, given_account
 
 from kalends.ids import SeededIds
-from kalends.seal import KeyMissing, Seal, SealError, new_key, open_seal
+from kalends.seal import KeyMissing, Seal, SealError, key_id, new_key, open_seal, put_first
 from kalends.store import accounts, audit, feed
 from kalends.store.door import Store, open_store
 
@@ -75,6 +75,29 @@ def test_a_key_is_made_at_first_start_for_its_owner_alone(folder: Path) -> None:
     assert second.open(first.seal(b"x", "t", "r"), "t", "r") == b"x"
     assert (folder / "secret.key").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in folder.iterdir()] == ["secret.key"]
+
+
+def test_a_new_key_comes_first_and_the_old_ones_stay(folder: Path) -> None:
+    file = folder / "secret.key"
+    old = open_seal(file, NOISE, may_create=True).seal(b"x", "t", "r")
+    before = file.read_text()
+
+    put_first(file, new_key(NOISE))
+
+    assert file.read_text().endswith(before)
+    assert open_seal(file, NOISE, may_create=False).open(old, "t", "r") == b"x"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in folder.iterdir()] == ["secret.key"]
+
+
+def test_a_running_process_finds_a_key_that_was_put_into_its_file_meanwhile(folder: Path) -> None:
+    file = folder / "secret.key"
+    running = open_seal(file, NOISE, may_create=True)
+    put_first(file, new_key(NOISE))
+    sealed = open_seal(file, NOISE, may_create=False).seal(b"x", "t", "r")
+
+    assert running.open(sealed, "t", "r") == b"x"
+    assert key_id(running.seal(b"y", "t", "r")) == key_id(sealed), "and seals with it from now on"
 
 
 def test_a_missing_key_is_never_replaced_where_it_is_needed(folder: Path) -> None:

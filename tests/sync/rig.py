@@ -109,6 +109,7 @@ class Rig:
 
         await self.store.run(add)
         self.bus.hint(Topic.DUE)
+        self.bus.hint(Topic.STREAMS)
 
     def start(self, *, seed: int = 1, places: int = 16, streams: int = 16) -> Worker:
         """One more worker, as another process would be."""
@@ -157,6 +158,7 @@ class Rig:
 
         await self.store.run(replace)
         self.bus.hint(Topic.DUE)
+        self.bus.hint(Topic.STREAMS)
 
     async def stored(self, address: str, around: timedelta = FAR) -> list[Event]:
         now = self.clock.now()

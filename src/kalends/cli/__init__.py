@@ -1,7 +1,7 @@
 """The command line: `kalends NOUN VERB`. Data goes to stdout, talk to stderr; `--json` prints JSON lines.
 
 Exit codes: 0 done · 1 failed · 2 usage · 3 partly failed · 4 not found · 5 conflict · 6 sign-in needed ·
-7 calendar system unreachable · 75 try later · 78 configuration.
+7 calendar system unreachable · 75 try later · 78 configuration · 130 Ctrl-C.
 
 Each command lives in a module of its own that is imported only when it is called, so that `--help` stays quick.
 """
@@ -20,7 +20,7 @@ _COMMANDS = {
     "calendars": ("kalends.cli.calendars", "calendars", "See how fresh calendars are; pull or release one."),
     "panels": ("kalends.cli.panels", "panels", "Pair door panels and revoke them."),
     "users": ("kalends.cli.users", "users", "Who may sign in; tokens for scripts."),
-    "db": ("kalends.cli.db", "db", "The database's schema: upgrade, status."),
+    "db": ("kalends.cli.db", "db", "Bring the database's tables up to this version."),
     "config": ("kalends.cli.settings", "config", "Show and check the configuration."),
     "keys": ("kalends.cli.keys", "keys", "Rotate the key that seals credentials."),
     "doctor": ("kalends.cli.doctor", "doctor", "Check everything that can be checked, one line each."),

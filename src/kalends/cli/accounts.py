@@ -225,7 +225,7 @@ async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, 
     from kalends.store.door import Connection
 
     account = await named(hub, name)
-    settings = {setting: value for setting, value in account.settings.items() if setting not in without} | given
+    settings = {setting: value for setting, value in account.settings.items() if setting not in without} | dict(given)
     now = hub.clock.now()
     try:
         provider = hub.factories[account.kind](settings, await hub.store.read(rows.credentials, hub.seal, account.id))

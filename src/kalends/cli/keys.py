@@ -22,24 +22,20 @@ def keys() -> None:
 def rotate(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
     """Put a fresh key first into the key file and seal every credential under it. Nothing stops meanwhile.
 
-    The old key stays in the file behind the new one, so that older backups can still be opened; running servers read
-    the file again when they restart.
+    The old key stays in the file behind the new one, so that older backups can still be opened. A running server on this
+    machine finds the new one by itself; other machines need the changed file before this is run there or anything else is.
     """
     file = configuration(ctx).key_file
 
     async def work(hub: "Hub") -> None:
-        from kalends.seal import new_key, open_seal
+        from kalends.seal import new_key, open_seal, put_first
         from kalends.store import accounts
 
         if dry_run:
             sealed = len(await hub.store.read(accounts.list_all, hub.organization))
             say({"accounts": sealed, "file": str(file)}, as_json, f"{sealed} accounts would be sealed anew; {file}")
             return
-        before = file.read_text(encoding="ascii")
-        draft = file.with_name(f"{file.name}.new")
-        draft.touch(mode=0o600)
-        draft.write_text(f"{new_key(hub.ids.noise)}\n{before}", encoding="ascii")
-        draft.replace(file)
+        put_first(file, new_key(hub.ids.noise))
         seal = open_seal(file, hub.ids.noise, may_create=False)
         count = await hub.store.run(accounts.rotate, seal, hub.clock.now(), actor="cli")
         say(

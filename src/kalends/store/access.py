@@ -121,11 +121,6 @@ def end_session(conn: Connection, secret: str) -> None:
     conn.execute(delete(sessions).where(sessions.c.id == hash_of(secret)))
 
 
-def end_sessions(conn: Connection, user: str) -> int:
-    """Every session of the user has ended; returns how many there were."""
-    return conn.execute(delete(sessions).where(sessions.c.user == user)).rowcount
-
-
 def add_device(
     conn: Connection,
     id: str,

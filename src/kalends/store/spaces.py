@@ -1,6 +1,5 @@
 """Spaces: rooms, desks and other bookable things, and the calendars linked to them, ranked."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -120,14 +119,6 @@ def unlink(conn: Connection, space: str, calendar: str, now: datetime, *, actor:
 def of_calendar(conn: Connection, calendar: str) -> list[str]:
     """Ids of the spaces it is linked to."""
     return sorted(conn.execute(select(links.c.space).where(links.c.calendar == calendar)).scalars())
-
-
-def of_calendars(conn: Connection, calendars: Sequence[str]) -> dict[str, list[str]]:
-    """Ids of the spaces of each."""
-    found: dict[str, list[str]] = {calendar: [] for calendar in calendars}
-    for row in conn.execute(select(links).where(links.c.calendar.in_(found)).order_by(links.c.space)):
-        found[row.calendar].append(row.space)
-    return found
 
 
 def _tell(conn: Connection, organization: str, id: str, now: datetime, actor: str, action: str, why: str) -> None:

@@ -118,6 +118,7 @@ class Turns:
             self.bus.hint(Topic.DUE)
         else:
             await self._give_back(listening.lease)
+            self.bus.hint(Topic.STREAMS)
 
     def _rest_of(self, account: Account) -> timedelta | None:
         """How long, on the clock, a throttled or locked-out account must still be left alone."""

@@ -31,6 +31,7 @@ SOON_SECONDS = 0.05
 HOUSEKEEPING = timedelta(hours=1)
 DRAIN_SECONDS = 20.0
 """How long running pulls may go on after `stop`; each page they commit is kept in any case."""
+_HINTS = {"pull": Topic.DUE, "stream": Topic.STREAMS}
 _log = structlog.get_logger("kalends.sync")
 
 
@@ -73,21 +74,22 @@ class Worker:
 
     def stop(self) -> None:
         self._stopping.set()
-        self.bus.hint(Topic.DUE)
+        for topic in _HINTS.values():
+            self.bus.hint(topic)
 
     async def _keep_claiming(self, kind: str, places: int, length: timedelta, drain_seconds: float) -> None:
         running: dict[asyncio.Task[None], int] = {}  # each turn with the lane it came from
         scan = Scan()
         async with asyncio.TaskGroup() as group:
             while not self._stopping.is_set():
-                mark = self.bus.mark(Topic.DUE)
+                mark = self.bus.mark(_HINTS[kind])
                 limit = min(places - len(running), BATCH)
                 routine = min(limit, max(0, places // 5 - list(running.values()).count(ROUTINE)))
                 leases = await self._claim(kind, limit, routine, length, scan) if limit else []
                 for lease in leases:
                     task = group.create_task(self.turns.run(lease))
                     running[task] = lease.lane
-                    task.add_done_callback(lambda done: self._ended(done, running, places))
+                    task.add_done_callback(lambda done: self._ended(kind, done, running, places))
                 if not limit or len(leases) < limit:
                     await self._until_due(kind, mark, scan, is_full=not limit, is_idle=not leases)
             if running and drain_seconds:
@@ -113,11 +115,11 @@ class Worker:
             if await self.store.run(trim, before) < retention.AT_ONCE:
                 return
 
-    def _ended(self, task: asyncio.Task[None], running: dict[asyncio.Task[None], int], places: int) -> None:
+    def _ended(self, kind: str, task: asyncio.Task[None], running: dict[asyncio.Task[None], int], places: int) -> None:
         was_full = len(running) >= places
         running.pop(task, None)
         if was_full:
-            self.bus.hint(Topic.DUE)
+            self.bus.hint(_HINTS[kind])
 
     async def _claim(self, kind: str, limit: int, routine: int, length: timedelta, scan: Scan) -> list[Lease]:
         """`routine` of the `limit` places are kept for that lane while it has work."""
@@ -145,4 +147,4 @@ class Worker:
             if seconds <= 0 and is_idle:
                 # Due and yet not claimed: it lies below the scan, or another worker is just taking it.
                 scan.swept_at, seconds = float("-inf"), SOON_SECONDS
-        await self.bus.wait(Topic.DUE, mark, seconds)
+        await self.bus.wait(_HINTS[kind], mark, seconds)

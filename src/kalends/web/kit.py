@@ -101,7 +101,7 @@ async def rooms_read(kit: Kit) -> None:
 
 
 def peer_of(request: Request) -> str:
-    """Who is at the other end, as far as the server can tell; proxies are believed by the server's own setting only."""
+    """Who is at the other end, as far as the server can tell; proxies are believed where `trusted_proxies` names them."""
     return request.client.host if request.client else ""
 
 
