@@ -107,7 +107,7 @@ def key_id(sealed: bytes) -> str:
 
 def open_seal(file: Path, noise: Noise, *, may_create: bool) -> Seal:
     """The seal with the keys in `file`, which is made if `may_create`: no key was named, and nothing is sealed yet."""
-    if may_create and not file.exists():
+    if may_create and not os.path.exists(file):  # False also where it may not be looked at; then making it says why
         _create(file, noise)
     return Seal(_read(file), noise, lambda: _read(file))
 
@@ -146,7 +146,8 @@ def put_first(file: Path, key: str) -> None:
             f"The key file {file} can't be changed ({error.strerror}). Run this as the file's owner, where it may be written."
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _keys(file: Path, text: str) -> list[bytes]:
@@ -163,11 +164,10 @@ def _keys(file: Path, text: str) -> list[bytes]:
 
 def _create(file: Path, noise: Noise) -> None:
     """Written beside and linked into place, so that a crash never leaves half a key and no other start overwrites it."""
-    text = new_key(noise) + "\n"
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:
-        _write(draft, text)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(draft, new_key(noise) + "\n")
         with suppress(FileExistsError):  # another process was first: its key counts
             os.link(draft, file)
         _sync_folder(file.parent)
@@ -176,7 +176,8 @@ def _create(file: Path, noise: Noise) -> None:
             f"The key file {file} can't be made ({error.strerror}). Make its folder writable for this user."
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _write(draft: Path, text: str) -> None:

@@ -20,10 +20,10 @@ def keys() -> None:
 @json_option
 @click.pass_context
 def rotate(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
-    """Put a fresh key first into the key file and seal every credential under it. Nothing stops meanwhile.
+    """Put a fresh key first into the key file and seal every credential under it.
 
     The old key stays in the file behind the new one, so that older backups can still be opened. A running server on this
-    machine finds the new one by itself; other machines need the changed file before this is run there or anything else is.
+    machine finds the new one by itself. With several machines: stop their workers, rotate on one, copy the file, start them.
     """
     file = configuration(ctx).key_file
 
@@ -33,13 +33,15 @@ def rotate(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
 
         if dry_run:
             sealed = len(await hub.store.read(accounts.list_all, hub.organization))
-            say({"accounts": sealed, "file": str(file)}, as_json, f"{sealed} accounts would be sealed anew; {file}")
+            say(
+                {"accounts": sealed, "file": str(file)},
+                as_json,
+                f"Accounts that would be sealed under a new key in {file}: {sealed}.",
+            )
             return
         put_first(file, new_key(hub.ids.noise))
         seal = open_seal(file, hub.ids.noise, may_create=False)
         count = await hub.store.run(accounts.rotate, seal, hub.clock.now(), actor="cli")
-        say(
-            {"resealed": count, "file": str(file)}, as_json, f"{count} accounts are sealed under the new key in {file}."
-        )
+        say({"resealed": count, "file": str(file)}, as_json, f"Accounts sealed under the new key in {file}: {count}.")
 
     with_hub(ctx, work)
