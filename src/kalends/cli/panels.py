@@ -23,18 +23,14 @@ def pair(ctx: click.Context, room: str, as_json: bool) -> None:
     """Print a code that pairs one panel with a room (its id or name): it works once, for ten minutes."""
 
     async def work(hub: "Hub") -> None:
+        from kalends.cli.rooms import named_room
         from kalends.features.access import Doorkeeper
-        from kalends.store import spaces
 
-        found = await hub.store.read(spaces.list_all, hub.organization)
-        matching = [space for space in found if room in (space.id, space.name)]
-        if len(matching) != 1:
-            many = "Several rooms have" if matching else "No room has"
-            fail(NOT_FOUND, f"{many} the name or id “{room}”. kalends rooms list shows ids.")
+        space = await named_room(hub, room)
         doorkeeper = Doorkeeper(hub.store, hub.clock, hub.ids, hub.organization)
-        code = await doorkeeper.offer_pairing(matching[0].id, matching[0].name, "cli")
+        code = await doorkeeper.offer_pairing(space.id, space.name, "cli")
         url = f"{hub.base_url}/pair"
-        say({"room": matching[0].name, "code": code, "url": url}, as_json, f"Open {url} on the panel and enter {code}")
+        say({"room": space.name, "code": code, "url": url}, as_json, f"Open {url} on the panel and enter {code}")
 
     with_hub(ctx, work)
 

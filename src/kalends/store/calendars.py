@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, in
 from kalends.store import audit, due, feed
 from kalends.store.due import Lease
 from kalends.store.feed import News
-from kalends.store.schema import accounts, calendars, events, links, unreadable
+from kalends.store.schema import accounts, bases, calendars, events, links, unreadable
 from kalends.store.schema import due as pulls
 
 CATCHING_UP, IN_SYNC, DEGRADED, HELD, GONE = "catching_up", "in_sync", "degraded", "held", "gone"
@@ -269,6 +269,21 @@ def release(conn: Connection, id: str, until: datetime, now: datetime, *, actor:
     _update(conn, [id], release_until=until)
     why = f"large removals allowed until {until.isoformat()}"
     audit.write(conn, calendar.organization, now, actor=actor, action="calendar.released", target=id, why=why)
+
+
+def remove(conn: Connection, id: str, now: datetime, *, actor: str) -> None:
+    """The calendar and all that was read of it are gone from here; nothing is changed at its server."""
+    calendar = get(conn, id)
+    if calendar is None:
+        return
+    due.forget(conn, "pull", [id])
+    for table in (links, events, bases, unreadable):
+        conn.execute(delete(table).where(table.c.calendar == id))
+    conn.execute(delete(calendars).where(calendars.c.id == id))
+    feed.append(conn, calendar.organization, now, [_state_news(id, "removed")])
+    audit.write(
+        conn, calendar.organization, now, actor=actor, action="calendar.removed", target=id, why="no longer wanted"
+    )
 
 
 def _update(conn: Connection, ids: Sequence[str], **values: object) -> None:

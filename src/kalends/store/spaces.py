@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from kalends.store import audit, feed
 from kalends.store.feed import News
-from kalends.store.schema import links, spaces
+from kalends.store.schema import devices, links, spaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def add(
     _tell(conn, organization, id, now, actor, "space.added", f"{kind} “{name}”")
 
 
-def change(conn: Connection, id: str, now: datetime, *, actor: str, **values: str | int | None) -> None:
+def change(conn: Connection, id: str, now: datetime, /, *, actor: str, **values: str | int | None) -> None:
     """The space has these values: any of name, kind, building, floor, capacity, zone."""
     space = get(conn, id)
     assert space is not None, "only a space that exists is changed"
@@ -69,10 +69,11 @@ def change(conn: Connection, id: str, now: datetime, *, actor: str, **values: st
 
 
 def remove(conn: Connection, id: str, now: datetime, *, actor: str) -> None:
-    """The space and its links are gone; its calendars stay. Its panels must have been removed before."""
+    """The space, its links and its panels are gone; its calendars stay."""
     space = get(conn, id)
     if space is None:
         return
+    conn.execute(delete(devices).where(devices.c.space == id))
     conn.execute(delete(links).where(links.c.space == id))
     conn.execute(delete(spaces).where(spaces.c.id == id))
     _tell(conn, space.organization, id, now, actor, "space.removed", f"{space.kind} “{space.name}”")

@@ -5,6 +5,7 @@ Nothing is linked twice, and every address that can't be linked is refused with 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from kalends.clock import Clock
@@ -13,6 +14,7 @@ from kalends.providers.protocol import CalendarGone, Directory, Provider, Remote
 from kalends.store import calendars, due, spaces
 from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store
+from kalends.store.spaces import Space
 
 MOST_ROOMS = 20_000
 
@@ -119,3 +121,17 @@ class Linker:
     def _linked(self, remote: RemoteCalendar, was_known: bool) -> Linked:
         result = Result.ALREADY if was_known else Result.LINKED
         return Linked(remote.address, remote.name, result, remote.building or "")
+
+
+def take_away(conn: Connection, space: Space, now: datetime, actor: str) -> list[str]:
+    """The space is gone, and so are the calendars that no other space shows; returns their addresses.
+
+    What stands at the calendar system is left alone.
+    """
+    spaces.remove(conn, space.id, now, actor=actor)
+    unused = [id_ for id_ in space.calendars if not spaces.of_calendar(conn, id_)]
+    gone = [found for id_ in unused if (found := calendars.get(conn, id_)) is not None]
+    for calendar in gone:
+        calendars.remove(conn, calendar.id, now, actor=actor)
+    due.wake(conn, "stream", sorted({calendar.stream for calendar in gone if calendar.stream}), now)
+    return [calendar.address for calendar in gone]

@@ -21,11 +21,11 @@ from kalends.store.door import Connection, Store
 from kalends.store.due import NEWS, Lease
 from kalends.sync.circuit import Circuit
 
-LEASE = timedelta(seconds=240)
-"""Longer than two missed heartbeats."""
+LEASE = timedelta(seconds=100)
+"""Longer than the longest silence; soon over when a worker dies."""
 RENEW = timedelta(seconds=3)
 """How often, at most, the lease is renewed and the calendars' proof of life is written."""
-SILENCE_SECONDS = 120.0
+SILENCE_SECONDS = 95.0
 """Streamers promise a sign of life every 90 s; the lease must not run out over one that breaks the promise."""
 
 

@@ -179,7 +179,7 @@ class Turns:
         if calendar is not None and verdict.forget_cursor:
             calendars.forget_cursor(conn, calendar)
         standing = accounts.get(conn, account.id)
-        if standing is not None and standing.sealed == account.sealed:  # else this is about credentials of the past
+        if standing is not None and _is_same_way_in(standing, account):  # else this is about credentials of the past
             state = verdict.account or _if_all_are(conn, account, verdict)
             if state is not None:
                 accounts.set_state(conn, account.id, state, verdict.reason, now)
@@ -219,6 +219,10 @@ class Turns:
         """Without a stream nothing proves that no change was missed: look once now, then poll."""
         calendars.unheard(conn, ids)
         due.wake(conn, "pull", ids, self.clock.now(), ROUTINE)
+
+
+def _is_same_way_in(one: Account, other: Account) -> bool:
+    return (one.sealed, one.settings) == (other.sealed, other.settings)
 
 
 def _tell(connection: Open, error: BaseException, calendar: str) -> None:
