@@ -56,3 +56,20 @@ def test_a_line_break_in_a_value_begins_no_line_of_its_own(log: io.StringIO) -> 
 
     assert len(log.getvalue().splitlines()) == 1
     assert json.loads(log.getvalue())["event"] == "turn"
+
+
+def test_handlers_that_a_library_brought_along_are_taken_over(log: io.StringIO) -> None:
+    """uvicorn's default configuration gives its loggers handlers of their own and stops them from propagating."""
+    library, own = logging.getLogger("uvicorn.error"), io.StringIO()
+    library.addHandler(logging.StreamHandler(own))
+    library.propagate = False
+
+    logs.configure("json", "info", log)
+    try:
+        _break()
+    except ValueError:
+        library.exception("Exception in ASGI application")
+
+    assert own.getvalue() == ""
+    assert "Exception in ASGI application" in log.getvalue()
+    assert PRIVATE not in log.getvalue()

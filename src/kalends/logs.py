@@ -35,6 +35,10 @@ def configure(log_format: str, level: str, stream: TextIO | None = None) -> None
     handler = logging.StreamHandler(out)
     handler.setFormatter(_Bare("%(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # its own handlers would print messages in full
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
 
 
 class _Bare(logging.Formatter):

@@ -86,6 +86,9 @@ class Report:
     pages: int
     changes: dict[str, int]
     lag_ms: dict[str, int]
+    """By Exchange's clock and the hub's, so less by `skew_s` than it was, and never below 0."""
+    skew_s: int
+    """How far Exchange's clock was ahead."""
     in_step_after_s: float
     """From the end of all trouble."""
 
@@ -222,6 +225,7 @@ class _Hour:
             counts = conn.execute(select(schema.changes.c.kind, func.count()).group_by(schema.changes.c.kind))
             changes: dict[str, int] = {row[0]: row[1] for row in counts}
             told = ",".join(filter(None, conn.execute(select(schema.calendars.c.lags)).scalars()))
+        skew = self._sandbox.founded.world.clock.now() - self._site.clock.now()
         return Report(
             broken=tuple(self._broken),
             start=self._site.clock.now().isoformat(),
@@ -232,6 +236,7 @@ class _Hour:
             pages=pages,
             changes=dict(sorted(changes.items())),
             lag_ms=_percentiles(sorted(int(lag) for lag in told.split(",") if lag)),
+            skew_s=round(skew.total_seconds()),
             in_step_after_s=in_step_after_s,
         )
 
