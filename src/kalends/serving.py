@@ -9,6 +9,7 @@ import contextlib
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable, Iterator
 
 import structlog
@@ -20,6 +21,7 @@ from kalends.web.app import Web, make_web
 
 _log = structlog.get_logger("kalends")
 _GRACE_SECONDS = 5
+SWITCH_SECONDS = 0.0005
 
 
 class _Server(uvicorn.Server):
@@ -34,6 +36,9 @@ async def serve(hub: Hub, role: str, ready: Callable[[str], None], stop: asyncio
     """Returns after a signal or `stop`. `ready` hears the address once pages can be opened."""
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
+    # The store's threads and the event loop hand over to each other several times a turn; Python's default of 5 ms each
+    # time would be most of the way from a change to its panel.
+    sys.setswitchinterval(SWITCH_SECONDS)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     _log.info("starting", role=role, store=hub.store.where)

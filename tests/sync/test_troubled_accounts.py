@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from structlog.testing import capture_logs
@@ -412,6 +413,30 @@ def test_every_state_has_its_reason_in_the_audit() -> None:
         entries = await rig.store.read(audit.list_entries, ORG, 50)
 
         assert "gone: No mailbox. Check the address." in [entry.why for entry in entries]
+
+    hq = town("aspen")
+    simulate(scenario, {"hq": hq})
+
+
+def test_what_stays_unreadable_is_tried_ever_less_often() -> None:
+    async def scenario(rig: Rig) -> None:
+        await in_step(rig)
+        hq.book(ROOM).change("uid-1", is_readable=False)
+        await rig.wake(ROOM)
+        reads: list[float] = []
+        seen = (await rig.calendar(ROOM)).reconciled_at
+        for minute in range(170):
+            await asyncio.sleep(60)
+            at = (await rig.calendar(ROOM)).reconciled_at
+            if at is not None and at != seen:
+                seen = at
+                reads.append(minute)
+
+        assert 3 <= len(reads) <= 6, reads
+        gaps = [later - earlier for earlier, later in pairwise(reads)]
+        assert gaps == sorted(gaps), "each wait is as long as the one before, or longer"
+        [health] = await rig.store.read(calendars.list_health, ORG)
+        assert health.unreadable == 1
 
     hq = town("aspen")
     simulate(scenario, {"hq": hq})

@@ -190,18 +190,19 @@ def set_state(
 
 
 def begin_full_read(conn: Connection, id: str) -> None:
-    """Everything is about to be read again: what was unreadable gets another chance."""
+    """Everything is about to be read again: what was unreadable gets another chance, and is forgotten unless it shows up."""
     _update(conn, [id], reconciled_at=None)
-    conn.execute(delete(unreadable).where(unreadable.c.calendar == id))
+    conn.execute(update(unreadable).where(unreadable.c.calendar == id).values(reason=_NOT_SEEN_AGAIN))
 
 
-def count_unreadable(conn: Connection, id: str) -> int:
-    """How many items of the calendar could not be read."""
-    count: int = conn.execute(_UNREADABLE, {"calendar": id}).scalar_one()
-    return count
+def unreadable_since(conn: Connection, id: str) -> datetime | None:
+    """Since when some item of the calendar could not be read; None when all can."""
+    since: datetime | None = conn.execute(_UNREADABLE_SINCE, {"calendar": id}).scalar_one()
+    return since
 
 
-_UNREADABLE = select(func.count()).select_from(unreadable).where(unreadable.c.calendar == bindparam("calendar"))
+_NOT_SEEN_AGAIN = ""
+_UNREADABLE_SINCE = select(func.min(unreadable.c.since)).where(unreadable.c.calendar == bindparam("calendar"))
 
 
 def verified(conn: Connection, id: str, now: datetime) -> None:
@@ -209,6 +210,9 @@ def verified(conn: Connection, id: str, now: datetime) -> None:
     calendar = get(conn, id)
     if calendar is None:
         return
+    if calendar.reconciled_at is None:
+        gone = and_(unreadable.c.calendar == id, unreadable.c.reason == _NOT_SEEN_AGAIN)
+        conn.execute(delete(unreadable).where(gone))
     reconciled_at = calendar.reconciled_at or now
     _update(conn, [id], verified_at=now, reconciled_at=reconciled_at, removed_in_pull=0, items_at_pull=0)
     set_state(conn, id, IN_SYNC, "Everything its server reported has been read.", now)

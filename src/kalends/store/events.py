@@ -313,8 +313,9 @@ def _note_unreadable(conn: Connection, calendar_id: str, page: Page, now: dateti
     for chunk in _chunks(id for id in noted if id in settled):
         conn.execute(delete(unreadable).where(mine, unreadable.c.item.in_(chunk)))
     rows = [
-        {"calendar": calendar_id, "item": item.item, "version": item.version, "reason": item.reason, "since": now}
+        {"calendar": calendar_id, "item": item.item, "version": item.version, "reason": item.reason, "since": since}
         for item in changed
+        for since in [noted[item.item].since if item.item in noted else now]
     ]
     if rows:
         conn.execute(insert(unreadable), rows)

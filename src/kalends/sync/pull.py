@@ -35,7 +35,8 @@ RENEW_SECONDS = 40.0
 MOST_RENEWALS = 15
 """A page that takes ten minutes never comes."""
 TRY_UNREADABLE_AGAIN = timedelta(minutes=10)
-"""What could not be read is perhaps not bad itself: half an answer three times in a row looks the same."""
+"""What could not be read is perhaps not bad itself: half an answer three times in a row looks the same.
+From there the waits double, up to the usual reconcile."""
 LISTENING = timedelta(seconds=90)
 """A stream that proved itself this recently spares its calendars the frequent poll."""
 
@@ -47,8 +48,8 @@ class Begun:
     calendar: Calendar
     account: Account
     known: Known
-    unreadable: int
-    """How many items could not be read so far."""
+    unreadable_since: datetime | None
+    """Since when some item could not be read."""
 
 
 @dataclass(slots=True)
@@ -76,7 +77,7 @@ def begin(conn: Connection, calendar_id: str) -> Begun | None:
         return None
     account = accounts.get(conn, calendar.account)
     assert account is not None, "calendars belong to accounts"
-    return Begun(calendar, account, events.known(conn, calendar_id), calendars.count_unreadable(conn, calendar_id))
+    return Begun(calendar, account, events.known(conn, calendar_id), calendars.unreadable_since(conn, calendar_id))
 
 
 @dataclass
@@ -139,8 +140,11 @@ class Pull:
         """A full read that was begun goes on from its cursor; `reconciled_at` is empty until it ends."""
         if calendar.reconciled_at is None or calendar.cursor is None:
             return calendar.cursor is None
-        every = min(traits.reconcile_every, TRY_UNREADABLE_AGAIN) if self.begun.unreadable else traits.reconcile_every
-        return now - calendar.reconciled_at >= self.clock.stretch(every)
+        every, since = self.clock.stretch(traits.reconcile_every), self.begun.unreadable_since
+        if since is not None:  # perhaps it was only cut short: soon at first, then ever less often
+            soon = self.clock.stretch(TRY_UNREADABLE_AGAIN)
+            every = min(every, max(soon, calendar.reconciled_at - since))
+        return now - calendar.reconciled_at >= every
 
     def _reduced(self, page: Page) -> Page:
         mode = self.begun.account.privacy

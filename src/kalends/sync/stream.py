@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kalends.bus import Bus, Topic
 from kalends.clock import Clock
@@ -23,8 +23,8 @@ from kalends.sync.circuit import Circuit
 
 LEASE = timedelta(seconds=100)
 """Longer than the longest silence; soon over when a worker dies."""
-RENEW = timedelta(seconds=3)
-"""How often, at most, the lease is renewed and the calendars' proof of life is written."""
+RENEW = timedelta(seconds=20)
+"""On the clock: how often, at most, the lease is renewed and the calendars' proof of life is written."""
 SILENCE_SECONDS = 95.0
 """Streamers promise a sign of life every 90 s; the lease must not run out over one that breaks the promise."""
 
@@ -46,14 +46,15 @@ class Listening:
     async def run(self) -> None:
         """Returns when the group's membership changed. Raises ProviderError and LeaseLost."""
         ids = {CalendarId(member.address): member.id for member in self.members}
-        renewed = float("-inf")
+        renewed: datetime | None = None
         async with aclosing(self.streamer.listen(frozenset(ids))) as hearing:  # type: ignore[type-var]
             while (heard := await self._next(hearing)) is not None:
                 self.circuit.succeeded()  # the server is alive, whatever single calls say
                 await self._wake(heard, ids)
-                if self.clock.monotonic() - renewed < RENEW.total_seconds() and not heard.failed:
+                now = self.clock.now()
+                if renewed is not None and now - renewed < RENEW and not heard.failed:
                     continue
-                renewed = self.clock.monotonic()
+                renewed = now
                 self.lease, woken = await self.store.run(self._renew, heard.failed, ids)
                 if woken:
                     return

@@ -64,13 +64,16 @@ class Standing:
         self._policy = request.state.policy
         self._shown = presented(request, self._kit.is_secure)
         self._space = request.path_params.get("space")
-        self._asked_at = self._kit.hub.clock.monotonic()
+        self._ask_at = self._later()
+
+    def _later(self) -> float:
+        """Each stream at its own moments: hundreds that were opened together must not all ask the database together."""
+        return self._kit.hub.clock.monotonic() + RECHECK_SECONDS * (0.5 + self._kit.hub.ids.rng.random())
 
     async def holds(self) -> bool:
-        now = self._kit.hub.clock.monotonic()
-        if now - self._asked_at < RECHECK_SECONDS:
+        if self._kit.hub.clock.monotonic() < self._ask_at:
             return True
-        self._asked_at = now
+        self._ask_at = self._later()
         return is_allowed(self._policy, await self._kit.doorkeeper.who(self._shown, touch=False), self._space)
 
 
