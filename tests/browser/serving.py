@@ -3,10 +3,13 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import uvicorn
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page
 from prometheus_client import CollectorRegistry
 
 from kalends.web.app import Web, make_web
@@ -73,3 +76,11 @@ async def serving(wires: Wires) -> AsyncIterator[Running]:
             yield running
         finally:
             await running.stop()
+
+
+async def picture(page: Page, path: Path) -> None:
+    """A screenshot to look at. On a busy machine Chromium now and then fails to take one; that says nothing of the page."""
+    for _ in range(3):
+        with suppress(PlaywrightError):
+            await page.screenshot(path=path)
+            return

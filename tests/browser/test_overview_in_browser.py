@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from browser.serving import Running, serving
+from browser.serving import Running, picture, serving
 from kalends.bus import Topic
 from web.seeding import PASSWORD, START, Wires, meeting, new_wires, put, seed_admin
 from web.town import break_some, seed_town
@@ -50,7 +50,7 @@ async def test_it_fits_and_satisfies_axe(window: Any, pictures: Path, scheme: st
         page, pages = seen.page, {"overview": "/"} if width in (768, 1920) else PAGES
         for name, path in pages.items():
             await page.goto(server.url + path)
-            await page.screenshot(path=pictures / f"{name}-{scheme}-{width}.png")
+            await picture(page, pictures / f"{name}-{scheme}-{width}.png")
 
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} scrolls sideways"
             if width in (360, 1280):  # axe reads 42 rooms for seconds; the widths between show the same rules at work
@@ -144,11 +144,11 @@ async def test_pairing_takes_a_click_here_and_a_click_there(window: Any, picture
         page = seen.page
         await page.click("text=Yew")
         await page.click("text=Pair a panel")
-        await page.screenshot(path=pictures / "pairing.png")
+        await picture(page, pictures / "pairing.png")
         link = await page.locator(".once .small").inner_text()
         panel = await (await seen.browser.new_context()).new_page()
         await panel.goto(link)
-        await panel.screenshot(path=pictures / "pair.png")
+        await picture(panel, pictures / "pair.png")
         await panel.click("button")
 
         await panel.wait_for_url(f"{server.url}/panel/spc_yew")

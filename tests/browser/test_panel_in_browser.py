@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, expect
 
-from browser.serving import Running, serving
+from browser.serving import Running, picture, serving
 from kalends.bus import Topic
 from kalends.model.event import Event, Sensitivity
 from kalends.store import access, calendars
@@ -61,7 +61,7 @@ async def test_each_state_is_said_by_word_sign_and_colour(
 ) -> None:
     async with door(window, STATES[wanted], width=width, height=height) as (_, seen):
         page = seen.page
-        await page.screenshot(path=pictures / f"panel-{wanted}-{width}x{height}.png")
+        await picture(page, pictures / f"panel-{wanted}-{width}x{height}.png")
 
         word, face = page.locator(".known .word"), page.locator("#face")
         await expect(word).to_have_text(WORDS[wanted])
@@ -101,7 +101,7 @@ async def test_a_lost_server_leaves_the_page_and_turns_it_unknown_when_its_data_
         await state(seen.page, "in_use")
         await seen.page.clock.run_for(40_000)
         await state(seen.page, "unknown")
-        await seen.page.screenshot(path=pictures / "panel-unknown.png")
+        await picture(seen.page, pictures / "panel-unknown.png")
 
         await expect(seen.page.locator(".lost .word")).to_be_visible()
         await expect(seen.page.locator(".known").first).to_be_hidden()
