@@ -40,7 +40,6 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     UNAVAILABLE = "unavailable"
     HELD = "held"
-    RESTING = "resting"
     LEASE_LOST = "lease_lost"
     BROKEN = "broken"
 
