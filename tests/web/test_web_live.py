@@ -17,7 +17,7 @@ from kalends.model.event import Sensitivity
 from kalends.store import calendars
 from kalends.store.door import Connection
 from kalends.web import kit as kits
-from web.seeding import START, House, StandingClock, Wires, meeting, paired, put, seeded, token, until
+from web.seeding import START, House, StandingClock, Wires, meeting, paired, put, running, seeded, token, until
 
 
 @dataclass
@@ -108,8 +108,9 @@ async def test_a_panel_changes_by_itself_when_a_meeting_begins() -> None:
                 assert await hear(messages, "message", f'data-state="{state}"')
 
 
-def verify(conn: Connection, clock: StandingClock) -> None:
-    calendars.verified(conn, "cal_aspen", clock.now())
+def verify(conn: Connection, clock: StandingClock, *keys: str) -> None:
+    for key in keys or ("aspen",):
+        calendars.verified(conn, f"cal_{key}", clock.now())
 
 
 @pytest.mark.asyncio
@@ -144,6 +145,28 @@ async def test_a_fresh_proof_alone_is_a_short_message() -> None:
 
         now, proved = proof.data.split(" ")
         assert now == proved == str(int(clock.now().timestamp() * 1000))
+
+
+@pytest.mark.asyncio
+async def test_a_heartbeat_that_proves_every_room_does_not_hold_up_a_change_among_them() -> None:
+    keys = [f"room{number:02}" for number in range(4 * following.AT_ONCE)]
+    async with running(await seeded(*[(key, []) for key in keys])) as house:
+        follower, clock = house.web.kit.follower, clock_of(house.wires)
+        await until(lambda: not follower.is_behind)
+        seat = follower.sit(None)
+        clock.move(timedelta(seconds=20))
+        await house.wires.store.run(verify, clock, *keys)
+        await house.wires.store.run(put, house.wires, keys[-1], [meeting("a", START)])
+        house.wires.bus.hint(Topic.FEED)
+
+        told: list[tuple[list[str], list[str]]] = []
+        while sum(len(proved) for _, proved in told) < len(keys) - 1:
+            async with asyncio.timeout(10):
+                await seat.rang.wait()
+            told.append(seat.take())
+
+        assert told[0] == ([f"spc_{keys[-1]}"], [])
+        assert max(len(proved) for _, proved in told) <= following.AT_ONCE
 
 
 @pytest.mark.asyncio

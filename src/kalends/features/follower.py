@@ -7,16 +7,17 @@ if the store stops answering, the proofs it holds grow old and every room turns 
 
 import asyncio
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from kalends.bus import POLL_SECONDS, Bus, Topic
 from kalends.clock import Clock
-from kalends.features.picture import Picture, read_facts, read_lean_events, read_picture
+from kalends.features.freshness import CalendarFacts
+from kalends.features.picture import Facts, Picture, read_facts, read_lean_events, read_picture
 from kalends.features.rooms import RoomView, horizon, room_view
-from kalends.model.availability import Policy
+from kalends.model.availability import Policy, State
 from kalends.model.time import Span
 from kalends.store import feed
 from kalends.store.door import Store, StoreError
@@ -28,6 +29,11 @@ LOOK_EVERY = timedelta(seconds=5)
 LOOK_AGAIN = timedelta(seconds=0.2)
 """The least real time between two looks, however many calendars come into step one after the other."""
 ROUNDS = 12
+"""Looks in which every room's turn comes once."""
+AT_ONCE = 10
+"""Rooms without news looked at in one step. A heartbeat proves hundreds at once; a change among them must not wait for all."""
+SPARE_SECONDS = 0.02
+"""Between two such steps."""
 READ_AGAIN_EVERY = timedelta(hours=6)
 """On the clock: the horizon rolls on."""
 BATCHES = 20
@@ -89,22 +95,32 @@ class Follower:
         self._read_at: datetime | None = None
         self._looked_at = float("-inf")
         self._is_unsure = False
+        self._looking: asyncio.Task[Facts] | None = None
         self._round = 0
+        self._waiting: dict[str, None] = {}
         self._seats: dict[Seat, None] = {}
         self._stopping = False
 
     async def run(self) -> None:
         """Follows until `stop`. A store that fails is asked again; anything else is a mistake of ours and is raised."""
-        while not self._stopping:
-            mark = self.bus.mark(Topic.FEED)
-            try:
-                await self._step()
-                self._recover()
-            except StoreError as error:
-                self._stumble(error)
-            self._show(self.views if self.trouble else self._due_views())
-            await asyncio.sleep(BREATH_SECONDS)
-            await self.bus.wait(Topic.FEED, mark, self._patience())
+        try:
+            while not self._stopping:
+                await self._turn()
+        finally:
+            if self._looking is not None:
+                self._looking.cancel()
+                await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _turn(self) -> None:
+        mark = self.bus.mark(Topic.FEED)
+        try:
+            await self._step()
+            self._recover()
+        except StoreError as error:
+            self._stumble(error)
+        self._show(self.views if self.trouble else [*self._due_views(), *self._some_waiting()])
+        await asyncio.sleep(BREATH_SECONDS)
+        await self.bus.wait(Topic.FEED, mark, self._patience())
 
     def stop(self) -> None:
         """Ends `run` and every open stream."""
@@ -127,29 +143,55 @@ class Follower:
     def seats(self) -> int:
         return len(self._seats)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether rooms without news still wait to be looked at."""
+        return bool(self._waiting) or self._looking is not None
+
     async def _step(self) -> None:
         now = self.clock.now()
         if self._read_at is None or now - self._read_at >= READ_AGAIN_EVERY:
             await self._read_everything(now)
             return
         touched = await self._follow_feed(horizon(now))
-        since = timedelta(seconds=self.clock.monotonic() - self._looked_at)
-        if since >= LOOK_EVERY or (self._is_unsure and since >= LOOK_AGAIN):
-            known = self._picture
-            touched |= await self._look()
-            differ = {id_ for id_, facts in self._picture.calendars.items() if facts != known.calendars.get(id_)}
-            await self._reread(touched, now)
-            old = {space.id: space for space in known.spaces}
-            moved = [s.id for s in self._picture.spaces if s != old.get(s.id) or _any_of(touched | differ, s)]
-            self._show([*moved, *self._by_the_way()])
-        elif touched:
+        if touched:
             await self._reread(touched, now)
             self._show(space.id for space in self._picture.spaces if _any_of(touched, space))
+        await self._look_around(now)
 
-    def _by_the_way(self) -> list[str]:
-        """Some rooms whose turn it is: within a minute each is looked at anew, should only the day have moved on."""
+    async def _look_around(self, now: datetime) -> None:
+        """Begins a look when one is due, and takes in what the last one found. Changes are followed meanwhile."""
+        since = timedelta(seconds=self.clock.monotonic() - self._looked_at)
+        if self._looking is None and (since >= LOOK_EVERY or (self._is_unsure and since >= LOOK_AGAIN)):
+            self._looked_at, self._is_unsure = self.clock.monotonic(), False
+            self._looking = asyncio.create_task(self.store.read(read_facts, self.organization, self.clock.factor))
+        elif self._looking is not None and self._looking.done():
+            looking, self._looking = self._looking, None
+            known, found = self._picture, Picture(*looking.result(), self._picture.events)
+            fresh = set(found.calendars) - set(found.events)
+            await self._reread(fresh, now)
+            self._picture = found  # not before their events are here: a room without any would look free
+            self._sort_out(known, fresh)
+
+    def _sort_out(self, known: Picture, touched: set[str]) -> None:
+        """Shows the rooms with news now; those that were only proved again, or whose turn it is, a few at a time.
+
+        Within a minute each room is looked at anew, should only the day have moved on.
+        """
+        before, after = known.calendars, self._picture.calendars
+        differ = {id_ for id_, facts in after.items() if facts != before.get(id_)}
+        news = touched | {id_ for id_ in differ if id_ not in before or not _only_proved(before[id_], after[id_])}
+        old = {space.id: space for space in known.spaces}
+        self._show(s.id for s in self._picture.spaces if s != old.get(s.id) or _any_of(news, s))
+        self._waiting.update(dict.fromkeys(s.id for s in self._picture.spaces if _any_of(differ - news, s)))
         self._round = (self._round + 1) % ROUNDS
-        return [space.id for space in self._picture.spaces[self._round :: ROUNDS]]
+        self._waiting.update(dict.fromkeys(space.id for space in self._picture.spaces[self._round :: ROUNDS]))
+
+    def _some_waiting(self) -> list[str]:
+        some = list(self._waiting)[:AT_ONCE]
+        for id_ in some:
+            del self._waiting[id_]
+        return some
 
     async def _read_everything(self, now: datetime) -> None:
         # The cursor first: what is written during the read is then read twice, never missed.
@@ -175,21 +217,12 @@ class Follower:
         else:
             self._read_at = None
         views = self._views_of(touched)
-        self._is_unsure |= any(v.answer.proof.at is None or v.answer.changes_at is None for v in views)
+        self._is_unsure |= any(v.answer.proof.at is None or v.state is State.UNKNOWN for v in views)
         return touched
 
-    async def _look(self) -> set[str]:
-        """Spaces and proofs as they are now; returns the calendars that were not known before."""
-        spaces, calendars = await self.store.read(read_facts, self.organization, self.clock.factor)
-        fresh = set(calendars) - set(self._picture.events)
-        self._picture = Picture(spaces, calendars, self._picture.events)
-        self._looked_at, self._is_unsure = self.clock.monotonic(), False
-        return fresh
-
     async def _reread(self, calendars: set[str], now: datetime) -> None:
-        known = sorted(calendars.intersection(self._picture.calendars))
-        if known:
-            self._picture.events.update(await self.store.read(read_lean_events, known, horizon(now)))
+        if calendars:
+            self._picture.events.update(await self.store.read(read_lean_events, sorted(calendars), horizon(now)))
 
     def _views_of(self, calendars: set[str]) -> list[RoomView]:
         return [view for view in self.views.values() if calendars.intersection(view.space.calendars)]
@@ -201,6 +234,7 @@ class Follower:
     def _patience(self) -> float:
         moments = [v.answer.changes_at for v in self.views.values() if v.answer.changes_at is not None]
         longest = LOOK_AGAIN.total_seconds() if self._is_unsure else POLL_SECONDS
+        longest = SPARE_SECONDS if self.is_behind else longest
         return min(longest, self.clock.seconds_until(min(moments)) + 0.001) if moments else longest
 
     def _show(self, ids: Iterable[str]) -> None:
@@ -238,6 +272,10 @@ class Follower:
         if self.trouble:
             log.info("follower.recovered")
         self.trouble = ""
+
+
+def _only_proved(before: CalendarFacts, after: CalendarFacts) -> bool:
+    return replace(before, heard_at=after.heard_at, verified_at=after.verified_at) == after
 
 
 def _any_of(calendars: set[str], space: Space) -> bool:

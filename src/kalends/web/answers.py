@@ -19,6 +19,7 @@ templates = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,  # else every face costs a look at the disk
 )
 templates.globals["asset"] = asset_url
 

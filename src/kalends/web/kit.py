@@ -15,6 +15,7 @@ from kalends.web.gauges import Gauges
 from kalends.web.painter import Painter
 from kalends.web.policy import is_allowed
 from kalends.web.problems import Problem, busy, cross_site
+from kalends.web.sse import PING_SECONDS
 from kalends.web.wiring import Wiring
 
 MOST_STREAMS = 4000
@@ -69,6 +70,15 @@ class Standing:
     def _later(self) -> float:
         """Each stream at its own moments: hundreds that were opened together must not all ask the database together."""
         return self._kit.hub.clock.monotonic() + RECHECK_SECONDS * (0.5 + self._kit.hub.ids.rng.random())
+
+    @property
+    def patience(self) -> float:
+        """How long, in seconds, the stream may be silent: until its ping or its next look, whichever is sooner.
+
+        Looks then fall at moments of their own. Were they left for the next news, which hundreds of streams hear at
+        once, their queue at the database would stand before the news itself.
+        """
+        return min(PING_SECONDS, max(0.0, self._ask_at - self._kit.hub.clock.monotonic()))
 
     async def holds(self) -> bool:
         if self._kit.hub.clock.monotonic() < self._ask_at:

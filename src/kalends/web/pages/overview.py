@@ -24,7 +24,7 @@ from kalends.web.pages.rows import search_text
 from kalends.web.painter import proof_frame
 from kalends.web.policy import Policy, allow
 from kalends.web.problems import Problem
-from kalends.web.sse import PING_SECONDS, EventStream, frame
+from kalends.web.sse import EventStream, frame
 
 LONGEST_QUERY = 80
 
@@ -155,7 +155,7 @@ async def _messages(kit: Kit, request: Request) -> AsyncGenerator[bytes | None]:
             if not await standing.holds():
                 return
             with suppress(TimeoutError):
-                async with asyncio.timeout(PING_SECONDS):
+                async with asyncio.timeout(standing.patience):
                     await seat.rang.wait()
     except StoreError:
         return  # the browser comes back, and finds a sentence if the store still doesn't answer

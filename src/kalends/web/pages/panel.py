@@ -18,7 +18,7 @@ from kalends.web.kit import Kit, Standing, identity_of, kit_of, room_for_a_strea
 from kalends.web.painter import BUILD, proof_frame
 from kalends.web.policy import Policy, allow
 from kalends.web.problems import not_found
-from kalends.web.sse import PING_SECONDS, EventStream
+from kalends.web.sse import EventStream
 
 
 @allow(Policy.PANEL)
@@ -71,7 +71,7 @@ async def _messages(kit: Kit, request: Request, space: str) -> AsyncGenerator[by
                 yield kit.painter.face_frame(room, now)
             yield proof_frame([room], now, named=False)
             with suppress(TimeoutError):
-                async with asyncio.timeout(PING_SECONDS):
+                async with asyncio.timeout(standing.patience):
                     await seat.rang.wait()
     except StoreError:
         return  # the panel comes back by itself, and shows the age of what it knows until then
