@@ -1,4 +1,5 @@
-# Installs what only the tests need from Debian: Chromium with fonts, and PostgreSQL. Sourced by `./run test`.
+# Installs what only the tests need: Chromium with fonts, PostgreSQL and Node from Debian, and the clients in tests/judges
+# from npm. Sourced by `./run test`.
 # What can't be had is left out and said in one line; with CI set that is a failure.
 
 wanted=""
@@ -12,6 +13,7 @@ if [ -z "${KALENDS_CHROMIUM:-}" ] || [ ! -x "$KALENDS_CHROMIUM" ]; then wanted="
 [ -d /usr/share/fonts/truetype/dejavu ] || wanted="$wanted fonts-dejavu-core"
 [ -n "${KALENDS_TEST_DATABASE_URL:-}" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 ||
     command -v initdb >/dev/null 2>&1 || wanted="$wanted postgresql"
+command -v npm >/dev/null 2>&1 || wanted="$wanted nodejs npm"
 
 if [ -n "$wanted" ] && command -v apt-get >/dev/null 2>&1; then
     as_root=""
@@ -30,3 +32,13 @@ if [ -n "$wanted" ]; then
 fi
 KALENDS_CHROMIUM=${KALENDS_CHROMIUM:-$(command -v chromium || true)}
 export KALENDS_CHROMIUM
+
+judges="tests/judges/node_modules/.kalends-$(cksum <tests/judges/package-lock.json | tr ' ' '-')"
+if [ ! -e "$judges" ]; then
+    echo "Installing tests/judges/package-lock.json (log: .venv/npm.log) …" >&2
+    if npm ci --prefix tests/judges --ignore-scripts --no-audit --no-fund >.venv/npm.log 2>&1; then touch "$judges"; else
+        tail -n 5 .venv/npm.log >&2
+        echo "Left out, because npm could not install it: ews-javascript-api (its tests are skipped)." >&2
+        [ -z "${CI:-}" ] || exit 1
+    fi
+fi
