@@ -16,7 +16,7 @@ LISTED = 512
 """The most changes that Exchange returns in one SyncFolderItems."""
 CHANGES = 100
 """How many are asked for when each must be read, so that one step takes seconds and not minutes."""
-BATCH = 25
+BATCH = 50
 """How many items are asked for at once. Exchange charges a batch as it goes; Microsoft advises small ones."""
 
 CLEAN_GLOBAL_OBJECT_ID = {"DistinguishedPropertySetId": "Meeting", "PropertyId": "35", "PropertyType": "Binary"}

@@ -138,10 +138,6 @@ def text(element: Element, path: str) -> str | None:
     return None if found is None else (found.text or "")
 
 
-def is_true(element: Element, path: str) -> bool:
-    return (text(element, path) or "").strip().lower() in ("true", "1")
-
-
 def when(value: str) -> datetime:
     """An xs:dateTime as an aware UTC instant; one without a zone is UTC. Raises ValueError."""
     at = datetime.fromisoformat(value.strip())
