@@ -6,6 +6,8 @@ import importlib
 import sys
 from collections.abc import AsyncIterator, Callable
 
+import uvloop
+
 from bench.figures import Figure, Tell, tell
 
 MEASUREMENTS = ("start", "initial_sync", "change_to_panel", "no_change", "memory", "due_table", "ews_read")
@@ -26,7 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     say: Tell = (lambda line: None) if chosen.json else tell
     for name in chosen.names or MEASUREMENTS:
         say(f"— {name}")
-        asyncio.run(_print(importlib.import_module(f"bench.{name}").measure, chosen.quick, say))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as `kalends serve` runs
+            runner.run(_print(importlib.import_module(f"bench.{name}").measure, chosen.quick, say))
     return 0
 
 

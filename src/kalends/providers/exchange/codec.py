@@ -4,12 +4,12 @@ One unreadable item is an Unreadable, never an exception: it must not cost its c
 an organizer, a zone) is read as absent.
 """
 
-import base64
 import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeVar
 
 from lxml import etree
@@ -36,6 +36,8 @@ from kalends.providers.exchange.soap import Element, M, T, when
 DESCRIPTION_CHARACTERS = 100_000
 _TEXT_CHARACTERS = 4_000
 _ATTENDEES = 2_000
+_PARTIES = 4_096
+"""The same people meet again and again: so many are made once."""
 _CANCELLED_BIT = 4
 """asfCanceled in AppointmentState: set on copies whose IsCancelled an old client forgot."""
 
@@ -66,8 +68,11 @@ _RESPONSES = {
     "Decline": Response.DECLINED,
 }
 _NAME_AT = len(T)
-_MAILBOX, _RESPONSE, _NAME = f"{T}Mailbox", f"{T}ResponseType", f"{T}Name"
-_ADDRESS, _ROUTING = f"{T}EmailAddress", f"{T}RoutingType"
+_NAME, _ADDRESS, _ROUTING, _RESPONSE = f"{T}Name", f"{T}EmailAddress", f"{T}RoutingType", f"{T}ResponseType"
+_CALENDAR_ITEM = f"{T}CalendarItem"
+_ATTENDEE = f"{T}Attendee"
+_OF_ATTENDEES = _ATTENDEE, _NAME, _ADDRESS, _ROUTING, _RESPONSE
+"""A list of attendees is walked once, from each Attendee to the next: thousands of people stand in a large meeting."""
 _ROLES = (
     ("RequiredAttendees", Role.REQUIRED),
     ("OptionalAttendees", Role.OPTIONAL),
@@ -166,7 +171,7 @@ def is_whole(content: Element) -> bool:
 
 def meeting(content: Element) -> Event | Series | Unreadable | None:
     """The meeting in a GetItem message; None when it holds something else than a calendar item."""
-    each = content.find(f"{M}Items/{T}CalendarItem")
+    each = next(content.iter(_CALENDAR_ITEM), None)
     if each is None:
         return None
     fields = _fields(each)
@@ -292,8 +297,8 @@ def _lasting_id(fields: _Fields) -> str | None:
     held = fields.get("ExtendedProperty")
     value = None if held is None else held.findtext(f"{T}Value")
     try:
-        return base64.b64decode(value, validate=True).hex().upper() if value else None
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(value, strict_mode=True).hex().upper() if value else None
+    except ValueError:
         return None
 
 
@@ -319,27 +324,38 @@ def _body(fields: _Fields) -> str | None:
 
 def _party(mailbox: Element | None) -> Party | None:
     held = {child.tag: child.text for child in mailbox} if mailbox is not None else {}
-    name, address = _short(held.get(_NAME)), _short(held.get(_ADDRESS))
+    return _party_of(held.get(_NAME), held.get(_ADDRESS), held.get(_ROUTING, "SMTP"))
+
+
+@lru_cache(maxsize=_PARTIES)
+def _party_of(name: str | None, address: str | None, routing: str | None) -> Party | None:
+    name, address = _short(name), _short(address)
     # An internal address such as /O=EXAMPLE/OU=… is nobody's mail address.
-    smtp = address.lower() if address and "@" in address and held.get(_ROUTING, "SMTP") == "SMTP" else ""
+    smtp = address.lower() if address and "@" in address and routing == "SMTP" else ""
     return Party(name or "", smtp) if name or smtp else None
 
 
 def _attendees(fields: _Fields) -> tuple[Attendee, ...]:
     found: list[Attendee] = []
     for name, role in _ROLES:
-        for each in fields.get(name, ()):
+        listed = fields.get(name)
+        held: dict[str, str | None] = {}
+        for part in listed.iter(*_OF_ATTENDEES) if listed is not None else ():
             if len(found) == _ATTENDEES:
                 return tuple(found)
-            party, response = None, Response.NONE
-            for child in each:
-                if child.tag == _MAILBOX:
-                    party = _party(child)
-                elif child.tag == _RESPONSE:
-                    response = _RESPONSES.get((child.text or "").strip(), Response.NONE)
-            if party is not None:
-                found.append(Attendee(party, role, response))
+            if (tag := part.tag) != _ATTENDEE:
+                held[tag] = part.text
+            elif held:
+                found += _attendee(held, role)
+                held = {}
+        found += _attendee(held, role)
     return tuple(found)
+
+
+def _attendee(held: Mapping[str, str | None], role: Role) -> tuple[Attendee, ...]:
+    party = _party_of(held.get(_NAME), held.get(_ADDRESS), held.get(_ROUTING, "SMTP"))
+    response = _RESPONSES.get((held.get(_RESPONSE) or "").strip(), Response.NONE)
+    return (Attendee(party, role, response),) if party is not None else ()
 
 
 def _word(fields: _Fields, name: str, words: dict[str, _Word], absent: _Word, unknown: _Word) -> _Word:

@@ -22,6 +22,7 @@ from kalends.providers.protocol import (
     Unavailable,
 )
 
+_CODE, _DETAILS = f"{M}ResponseCode", f"{M}MessageXml"
 _LONGEST_WAIT = timedelta(hours=1)
 
 _BUSY = {
@@ -83,7 +84,8 @@ def messages(response: Element) -> Iterator[Message]:
     inside = response.find(f"{M}ResponseMessages")
     for each in inside if inside is not None else [response]:  # GetRoomLists and GetRooms have none inside
         if isinstance(each.tag, str):
-            yield Message(_inner_code(each), each, _back_off(each.find(f"{M}MessageXml")))
+            parts = {part.tag: part for part in each}
+            yield Message(_inner_code(parts.get(_CODE), each), each, _back_off(parts.get(_DETAILS)))
 
 
 def only(response: Element, calendar: CalendarId | None) -> Element:
@@ -96,9 +98,9 @@ def only(response: Element, calendar: CalendarId | None) -> Element:
     return message.content
 
 
-def _inner_code(message: Element) -> str:
+def _inner_code(named: Element | None, message: Element) -> str:
     """ErrorInternalServerError often only wraps the real code."""
-    code = (message.findtext(f"{M}ResponseCode") or "").strip()
+    code = "" if named is None else (named.text or "").strip()
     if code == "ErrorInternalServerError":
         for value in message.iter(f"{T}Value"):
             if value.get("Name") == "InnerErrorResponseCode" and value.text:
