@@ -10,7 +10,16 @@ import uvloop
 
 from bench.figures import Figure, Tell, tell
 
-MEASUREMENTS = ("start", "initial_sync", "change_to_panel", "no_change", "memory", "due_table", "ews_read")
+MEASUREMENTS = (
+    "start",
+    "initial_sync",
+    "change_to_panel",
+    "no_change",
+    "memory",
+    "due_table",
+    "ews_read",
+    "sync_beside",
+)
 """Each is a module with `measure(quick, tell)`."""
 
 

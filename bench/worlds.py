@@ -17,7 +17,9 @@ class World:
     """Per room: meetings that are going on all of today, so that a change to them is seen on a panel at once."""
 
     meetings: int = 0
-    """Per room: single meetings of half an hour with five people, ten a day from tomorrow on."""
+    """Per room: single meetings of half an hour, ten a day from tomorrow on."""
+    guests: int = len(PEOPLE)
+    """Who is invited to each of them."""
 
     def toml(self) -> str:
         buildings = "".join(f'[[buildings]]\nname = "B{number}"\n\n' for number in range(self._lists))
@@ -38,7 +40,7 @@ class World:
                 f'[[meetings]]\nsubject = "Series {hour}"\norganizer = "{name}"\nat = "{hour % 24:02}:00"\nminutes = 30\n'
                 'series = { pattern = "daily", every = 1, count = 198 }\n\n'
             )
-        guests = ", ".join(f'"{one}"' for one in PEOPLE)
+        guests = ", ".join(f'"{one}"' for one in PEOPLE[: self.guests])
         for meeting in range(self.meetings):
             at = f"{8 + meeting % 10:02}:00"
             text += (

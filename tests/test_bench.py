@@ -50,11 +50,20 @@ def test_every_figure_names_its_machine_and_versions(panel: dict[str, Any]) -> N
 
 
 def test_both_exchange_clients_read_the_same_and_are_compared() -> None:
-    [figure] = figures("ews_read")
+    lean, whole = figures("ews_read")
 
-    assert figure["items"] == 20
-    assert figure["value"] > 0
-    assert figure["peer_value"] > 0
+    assert (lean["name"], whole["name"]) == ("ews_read", "ews_read_all_fields")
+    for figure in (lean, whole):
+        assert figure["items"] == 20
+        assert figure["times"] == pytest.approx(figure["peer_value"] / figure["value"], rel=0.01)
+
+
+def test_the_first_read_of_many_rooms_is_measured_beside_another_client() -> None:
+    [figure] = figures("sync_beside")
+
+    assert figure["events"] == 30
+    assert figure["peer_cpu_s"] > 0
+    assert figure["memory_mb"] > 0
 
 
 def test_the_work_table_is_measured_beside_its_bare_statements() -> None:
