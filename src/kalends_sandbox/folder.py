@@ -34,7 +34,8 @@ class Change:
 class Delta:
     """What a reader at some sequence has missed.
 
-    Each item is in at most one list; both are in the order of the last change.
+    Each item is in at most one list; both are in the order of the last change. `base` is where the reader's last
+    complete reading ended: to be handed back with `sequence`.
     """
 
     created: tuple[Item, ...]
@@ -42,6 +43,7 @@ class Delta:
     deleted: tuple[str, ...]
     sequence: int
     more: bool
+    base: int
 
 
 class Folder:
@@ -183,8 +185,13 @@ class Folder:
                 found.append(item)
         return sorted(found, key=lambda item: (item.start, item.end, item.item_id))
 
-    def changes_since(self, sequence: int, limit: int) -> Delta:
-        """What a reader at `sequence` (0: knows nothing) has missed, oldest first, at most `limit` items."""
+    def changes_since(self, sequence: int, limit: int, base: int | None = None) -> Delta:
+        """What a reader at `sequence` (0: knows nothing) has missed, oldest first, at most `limit` items.
+
+        In the middle of a reading `base` says where it began. The log knows only the last change of an item, so one
+        that appeared since then and was changed again may never have been told: it comes as created, at worst twice.
+        """
+        base = sequence if base is None else base
         missed: list[Change] = []
         for change in reversed(self._log.values()):
             if change.sequence <= sequence:
@@ -193,12 +200,14 @@ class Folder:
         missed = [change for change in reversed(missed) if not (change.gone and change.appeared > sequence)]
         page, more = missed[:limit], len(missed) > limit
         alive = [change for change in page if not change.gone]
+        reached = page[-1].sequence if more else self.sequence
         return Delta(
-            created=tuple(self.items[change.item_id] for change in alive if change.appeared > sequence),
-            updated=tuple(self.items[change.item_id] for change in alive if change.appeared <= sequence),
+            created=tuple(self.items[change.item_id] for change in alive if change.appeared > base),
+            updated=tuple(self.items[change.item_id] for change in alive if change.appeared <= base),
             deleted=tuple(change.item_id for change in page if change.gone),
-            sequence=page[-1].sequence if more else self.sequence,
+            sequence=reached,
             more=more,
+            base=base if more else reached,
         )
 
     def _keep(self, item: Item) -> None:

@@ -34,7 +34,6 @@ from kalends_sandbox.folder import Folder
 
 _LAYOUT = ">BQQq16s"  # phase, base, place, the server's birth in microseconds, the folder's fingerprint
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ALL = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +92,11 @@ def _first(state: _State, page: Page, most: int) -> tuple[_State, list[tuple[str
 
 
 def _later(state: _State, page: Page, most: int) -> tuple[_State, list[tuple[str, str]]]:
-    folder = page.folder
-    delta = folder.changes_since(state.place, most)
-    new = {item.item_id for item in delta.created}
-    if state.base != state.place:
-        new |= {item.item_id for item in folder.changes_since(state.base, _ALL).created}
+    delta = page.folder.changes_since(state.place, most, state.base)
     changes = [(gone, f"<t:Delete>{item_id(gone, 'AAAAAA==')}</t:Delete>") for gone in delta.deleted]
-    for item in (*delta.created, *delta.updated):
-        kind = "Create" if item.item_id in new else "Update"
-        changes.append((item.item_id, f"<t:{kind}>{calendar_item(item, page)}</t:{kind}>"))
-    return _State(False, state.base if delta.more else delta.sequence, delta.sequence), changes
+    for kind, items in (("Create", delta.created), ("Update", delta.updated)):
+        changes += [(item.item_id, f"<t:{kind}>{calendar_item(item, page)}</t:{kind}>") for item in items]
+    return _State(False, delta.base, delta.sequence), changes
 
 
 def _read(site: Site, folder: Folder, written: str) -> _State:
