@@ -14,10 +14,13 @@ from kalends_sandbox.clock import Clock
 from kalends_sandbox.ids import Ids, clean_uid, master_fingerprint, read_occurrence_id
 from kalends_sandbox.item import Item
 
-Distinguished = Literal["root", "msgfolderroot", "calendar", "inbox", "sentitems", "deleteditems"]
-What = Literal["created", "modified", "deleted", "moved", "free_busy"]
+Distinguished = Literal[
+    "root", "msgfolderroot", "calendar", "inbox", "sentitems", "deleteditems", "drafts", "recoverableitemsdeletions"
+]
+What = Literal["created", "modified", "deleted", "moved", "copied", "new_mail", "free_busy"]
 
 MAX_TOMBSTONES = 10_000
+MAX_VERSIONS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Folder:
         self._tombstones = 0
         self._by_fingerprint: dict[bytes, str] = {}
         self._by_uid: dict[str, list[str]] = {}
+        self._versions: dict[str, Item] = {}  # what was replaced, by its change key, oldest first
 
     @property
     def folder_class(self) -> str:
@@ -84,8 +88,20 @@ class Folder:
     def count(self) -> int:
         return len(self.items)
 
-    def add(self, draft: Item) -> Item:
+    @property
+    def unread(self) -> int:
+        return sum(item.letter is not None and not item.letter.is_read for item in self.items.values())
+
+    def add(self, draft: Item, what: What = "created") -> Item:
         """Keep a new item: it gets an id of this folder, a change key and its times."""
+        item = self.keep(draft)
+        self._announce(what, item, self)
+        if item.takes_time and self.kind == "calendar":
+            self._announce("free_busy", item, self)
+        return item
+
+    def keep(self, draft: Item) -> Item:
+        """A new item, announced by nobody."""
         now = self._clock.now()
         item = replace(
             draft,
@@ -95,9 +111,6 @@ class Folder:
             modified=now,
         )
         self._keep(item)
-        self._announce("created", item, self)
-        if item.takes_time:
-            self._announce("free_busy", item, self)
         return item
 
     def save(self, item: Item) -> Item:
@@ -105,8 +118,9 @@ class Folder:
         before = self.items[item.item_id]
         item = replace(item, change_key=self._ids.change_key(), modified=self._clock.now())
         self._keep(item)
+        self._remember(before)
         self._announce("modified", item, self)
-        if _busy_shape(before) != _busy_shape(item):
+        if self.kind == "calendar" and _busy_shape(before) != _busy_shape(item):
             self._announce("free_busy", item, self)
         return item
 
@@ -114,7 +128,7 @@ class Folder:
         """Delete for good. KeyError when the folder does not hold it."""
         item = self.take(item_id)
         self._announce("deleted", item, self)
-        if item.takes_time:
+        if item.takes_time and self.kind == "calendar":
             self._announce("free_busy", item, self)
         return item
 
@@ -135,6 +149,14 @@ class Folder:
         item = replace(item, item_id=self._ids.item(), change_key=self._ids.change_key())
         self._keep(item)
         return item
+
+    def version(self, item_id: str, change_key: str) -> Item | None:
+        """The item as it was under that change key; None when that is too long ago, or never was."""
+        known = self.items.get(item_id)
+        if known is not None and known.change_key == change_key:
+            return known
+        before = self._versions.get(change_key)
+        return before if before is not None and before.item_id == item_id else None
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -217,6 +239,11 @@ class Folder:
         assert item.item_id in self._by_uid[item.clean_uid], "an item keeps its UID as long as it lives"
         self.items[item.item_id] = item
         self._record(item.item_id, gone=False)
+
+    def _remember(self, before: Item) -> None:
+        self._versions[before.change_key] = before
+        if len(self._versions) > MAX_VERSIONS:
+            del self._versions[next(iter(self._versions))]
 
     def _record(self, item_id: str, gone: bool) -> None:
         self.sequence += 1

@@ -77,7 +77,7 @@ def folder_element(mailbox: Mailbox, folder: Folder, shape: FolderShape) -> str:
         ("folder:ChildFolderCount", leaf("ChildFolderCount", str(len(_below(mailbox, folder, deep=False))))),
         ("folder:EffectiveRights", _rights()),
         ("folder:DistinguishedFolderId", leaf("DistinguishedFolderId", folder.kind)),
-        ("folder:UnreadCount", leaf("UnreadCount", "0") if kind == "Folder" else ""),
+        ("folder:UnreadCount", leaf("UnreadCount", str(folder.unread)) if kind == "Folder" else ""),
     )
     return f"<t:{kind}>{''.join(xml for uri, xml in rows if uri in shape)}</t:{kind}>"
 
