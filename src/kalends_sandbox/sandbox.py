@@ -85,7 +85,7 @@ async def opened(
     rng = random.Random(plan.seed)  # noqa: S311  # repeatable on purpose
     founded = found(worldfile.load(plan.world), clock or _clock(plan), _own(rng))
     faults = Faults(_own(rng))
-    exchange = Exchange(founded.world, faults, _own(rng), plan.exchange)
+    exchange = Exchange(founded.world, founded.actions.desk, faults, _own(rng), plan.exchange)
     certificate = self_signed(plan.tls_folder, _own(rng)) if plan.tls_folder else None
     context = certificate.context if certificate else None
     control = Control(Reins(founded.world, founded.post, founded.actions, faults, exchange))

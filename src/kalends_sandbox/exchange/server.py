@@ -6,10 +6,14 @@ from collections.abc import AsyncGenerator, Callable
 from random import Random
 from typing import Final
 
+from kalends_sandbox.desk import Desk
 from kalends_sandbox.exchange import (
     access,
+    configuration,
     convert,
+    create,
     directory,
+    filing,
     find,
     folders,
     items,
@@ -18,6 +22,7 @@ from kalends_sandbox.exchange import (
     sync,
     timezones,
     trouble,
+    update,
 )
 from kalends_sandbox.exchange.nodes import OVERRIDE_COOKIE, Nodes, cookie_of
 from kalends_sandbox.exchange.notifications import Notifier
@@ -32,17 +37,23 @@ PATH: Final = "/ews/exchange.asmx"
 
 OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
     "ConvertId": convert.convert_id,
+    "CopyItem": filing.copy_item,
+    "CreateItem": create.create_item,
+    "DeleteItem": filing.delete_item,
     "FindFolder": folders.find_folder,
     "FindItem": find.find_item,
     "GetFolder": folders.get_folder,
     "GetItem": items.get_item,
     "GetRoomLists": directory.get_room_lists,
     "GetRooms": directory.get_rooms,
+    "GetUserConfiguration": configuration.get_user_configuration,
+    "MoveItem": filing.move_item,
     "GetServerTimeZones": timezones.get_server_time_zones,
     "ResolveNames": directory.resolve_names,
     "Subscribe": streaming.subscribe,
     "SyncFolderItems": sync.sync_folder_items,
     "Unsubscribe": streaming.unsubscribe,
+    "UpdateItem": update.update_item,
 }
 STREAMING: Final = "GetStreamingEvents"
 
@@ -53,10 +64,10 @@ _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
 class Exchange:
     """One Exchange organisation over a world. Give `handle` to `http.serve`; `close` lets go of the world."""
 
-    def __init__(self, world: World, faults: Faults, rng: Random, settings: Settings | None = None) -> None:
+    def __init__(self, world: World, desk: Desk, faults: Faults, rng: Random, settings: Settings | None = None) -> None:
         settings = settings or Settings()
         self.nodes = Nodes(settings, rng, lambda address: _primary(world, address))
-        self.site = Site(world, faults, rng, settings, self.nodes, world.clock.now())
+        self.site = Site(world, desk, faults, rng, settings, self.nodes, world.clock.now())
         self.recorder = Recorder()
         self._notifier = Notifier(self.nodes, faults, rng, settings)
         world.listeners.append(self._notifier.hear)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from kalends_sandbox.exchange.folders import target
-from kalends_sandbox.exchange.item_xml import Page, calendar_item, item_id
+from kalends_sandbox.exchange.item_xml import Page, item_id
 from kalends_sandbox.exchange.items import answer_zone
+from kalends_sandbox.exchange.message_xml import any_item
 from kalends_sandbox.exchange.shapes import item_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -84,7 +85,7 @@ def _first(state: _State, page: Page, most: int) -> tuple[_State, list[tuple[str
     items = list(page.folder.items.values())
     left = min(state.place, len(items))
     shown = items[max(0, left - most) : left][::-1]
-    changes = [(item.item_id, f"<t:Create>{calendar_item(item, page)}</t:Create>") for item in shown]
+    changes = [(item.item_id, f"<t:Create>{any_item(item, page)}</t:Create>") for item in shown]
     left -= len(shown)
     if left:
         return replace(state, place=left), changes
@@ -95,7 +96,7 @@ def _later(state: _State, page: Page, most: int) -> tuple[_State, list[tuple[str
     delta = page.folder.changes_since(state.place, most, state.base)
     changes = [(gone, f"<t:Delete>{item_id(gone, 'AAAAAA==')}</t:Delete>") for gone in delta.deleted]
     for kind, items in (("Create", delta.created), ("Update", delta.updated)):
-        changes += [(item.item_id, f"<t:{kind}>{calendar_item(item, page)}</t:{kind}>") for item in items]
+        changes += [(item.item_id, f"<t:{kind}>{any_item(item, page)}</t:{kind}>") for item in items]
     return _State(False, delta.base, delta.sequence), changes
 
 

@@ -28,7 +28,7 @@ async def half_an_hour(loop: SimLoop) -> tuple[list[str], float]:
     post = Post(world, rng)
     Attendant(world, post)
     actions = Actions(world, post)
-    exchange = Exchange(world, Faults(rng), rng)
+    exchange = Exchange(world, actions.desk, Faults(rng), rng)
     server = await http.serve(exchange.handle, "127.0.0.1", 8443)
     seen: list[str] = []
 
