@@ -61,16 +61,21 @@ def check(after: Item) -> None:
 
 
 def check_occurrence(held: Held, after: Item) -> None:
-    """Refused when one occurrence would leave its place between its neighbours, or meet one of them on its day."""
+    """Refused on or beyond the day of a neighbour, or where it would last into the next one."""
     assert held.original is not None
+    tz = held.item.zone.tz
+    day = after.start.astimezone(tz).date()
     for neighbour in series.neighbours(held.item, held.original):
-        tz = held.item.zone.tz
-        same_day = after.start.astimezone(tz).date() == neighbour.start.astimezone(tz).date()
-        is_later = neighbour.original_start is not None and neighbour.original_start > held.original
-        overtakes = after.end > neighbour.start if is_later else after.start < neighbour.end
-        if same_day or overtakes:
+        other = neighbour.start.astimezone(tz).date()
+        assert neighbour.original_start is not None
+        is_later = neighbour.original_start > held.original
+        crosses = (
+            day >= other or after.end > neighbour.start if is_later else day <= other or after.start < neighbour.end
+        )
+        if crosses:
             raise Refusal(
-                "ErrorOccurrenceCrossingBoundary", "The occurrence would cross or meet an adjacent occurrence."
+                "ErrorOccurrenceCrossingBoundary",
+                "Modified occurrence is crossing or overlapping adjacent occurrence.",
             )
 
 
