@@ -133,6 +133,7 @@ def _own_answer(start: datetime, override: Override, kept: Item | None) -> Overr
         has_reminder=own.has_reminder,
         reminder_minutes=own.reminder_minutes,
         extended=own.extended,
+        further=own.further,
     )
 
 

@@ -25,7 +25,8 @@ Disposal = Literal["deleteditems", "recoverableitemsdeletions", "gone"]
 _ANSWERS: dict[Response, MailKind] = {"Accept": "acceptance", "Tentative": "tentative", "Decline": "refusal"}
 _OF_ONE = (
     *("subject", "body", "location", "zone", "is_all_day", "show_as", "sensitivity", "attendees"),
-    *("importance", "categories", "has_reminder", "reminder_minutes", "extended"),
+    *("importance", "categories", "has_reminder", "reminder_minutes", "extended", "further"),
+    *("end_zone", "wants_answers", "allows_new_times"),
 )
 
 
@@ -174,8 +175,8 @@ class Desk:
         self._mail("cancellation", held, gone, telling)
 
     def _mail(self, kind: MailKind, held: Held, whom: Iterable[Attendee], telling: Telling) -> Item | None:
-        """To each of them; the copy that was filed. Told to nobody, a copy to be filed is a draft."""
-        to = tuple(whom)
+        """To each of them but the owner; the copy that was filed. Told to nobody, a copy to be filed is a draft."""
+        to = tuple(one for one in whom if self._world.mailbox(one.address) is not held.mailbox)
         if not to:
             return None
         sent = Mail(kind, held.mailbox.primary, "", held.item, held.original, telling.note)

@@ -73,6 +73,7 @@ class Folder:
         self.items: dict[str, Item] = {}
         self.sequence = 0
         self.horizon = 0
+        self.unread = 0  # messages
         self._ids, self._clock, self._announce = ids, clock, announce
         self._log: dict[str, Change] = {}  # in the order of the last change
         self._tombstones = 0
@@ -87,10 +88,6 @@ class Folder:
     @property
     def count(self) -> int:
         return len(self.items)
-
-    @property
-    def unread(self) -> int:
-        return sum(item.letter is not None and not item.letter.is_read for item in self.items.values())
 
     def add(self, draft: Item, what: What = "created") -> Item:
         """Keep a new item: it gets an id of this folder, a change key and its times."""
@@ -137,6 +134,7 @@ class Folder:
         deleted.
         """
         item = self.items.pop(item_id)
+        self.unread -= _is_unread(item)
         self._by_fingerprint.pop(master_fingerprint(item_id), None)
         self._by_uid[item.clean_uid].remove(item_id)
         if not self._by_uid[item.clean_uid]:
@@ -237,6 +235,7 @@ class Folder:
             self._by_fingerprint[master_fingerprint(item.item_id)] = item.item_id
             self._by_uid.setdefault(item.clean_uid, []).append(item.item_id)
         assert item.item_id in self._by_uid[item.clean_uid], "an item keeps its UID as long as it lives"
+        self.unread += _is_unread(item) - _is_unread(self.items.get(item.item_id))
         self.items[item.item_id] = item
         self._record(item.item_id, gone=False)
 
@@ -261,6 +260,10 @@ class Folder:
         del self._log[oldest.item_id]
         self._tombstones -= 1
         self.horizon = oldest.sequence
+
+
+def _is_unread(item: Item | None) -> bool:
+    return item is not None and item.letter is not None and not item.letter.is_read
 
 
 def _busy_shape(item: Item) -> tuple[object, ...]:

@@ -68,6 +68,7 @@ class Override:
     start: datetime | None = None
     end: datetime | None = None
     zone: Zone | None = None
+    end_zone: Zone | None = None
     is_all_day: bool | None = None
     show_as: ShowAs | None = None
     sensitivity: Sensitivity | None = None
@@ -75,7 +76,10 @@ class Override:
     categories: tuple[str, ...] | None = None
     has_reminder: bool | None = None
     reminder_minutes: int | None = None
+    wants_answers: bool | None = None
+    allows_new_times: bool | None = None
     extended: tuple[ExtendedProperty, ...] | None = None
+    further: tuple[tuple[str, str], ...] | None = None
     is_cancelled: bool | None = None
     attendees: tuple[Attendee, ...] | None = None
     my_response: Response | None = None

@@ -1,5 +1,8 @@
 """CreateItem: appointments and meetings; replies.py has the answers and cancellations that come in the same operation."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from kalends_sandbox.desk import Telling
@@ -31,10 +34,14 @@ _INVITATIONS: Final = ("SendToNone", "SendOnlyToAll", "SendToAllAndSaveCopy")
 
 
 def create_item(site: Site, call: Call) -> str:
+    elements = some(need(call.element, m("Items")))
+    for element in elements:  # what the schema forbids stops all of them, before the first is made
+        with suppress(Refusal):
+            _prepared(site, call, element)
     messages = []
-    for element in some(need(call.element, m("Items"))):
+    for element in elements:
         try:
-            made = _made(site, call, element)
+            made = _prepared(site, call, element)()
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Items/>"))
         else:
@@ -42,18 +49,24 @@ def create_item(site: Site, call: Call) -> str:
     return answer(call.operation, messages)
 
 
-def _made(site: Site, call: Call, element: Element) -> str:
+def _prepared(site: Site, call: Call, element: Element) -> Callable[[], str]:
+    """The deed, checked but not done."""
     kind = local(element)
     if kind in replies.KINDS:
-        return replies.replied(site, call, element)
+        return replies.prepared(site, call, element)
     if kind != "CalendarItem":
         raise Refusal("ErrorInvalidItemForOperationCreateItem", f"This server does not create items of type {kind}.")
     mailbox, calendar = _destination(site, call)
     telling = telling_of(mailbox, call.element.get("SendMeetingInvitations"))
     draft = _draft(site, call, mailbox, element)
     check(draft)
-    made = site.desk.create(mailbox, calendar, draft, telling)
-    return f"<t:CalendarItem>{item_id(made.item_id, made.change_key)}</t:CalendarItem>"
+
+    def make() -> str:
+        uid = draft.uid or site.world.ids.uid(site.world.clock.now())
+        made = site.desk.create(mailbox, calendar, replace(draft, uid=uid), telling)
+        return f"<t:CalendarItem>{item_id(made.item_id, made.change_key)}</t:CalendarItem>"
+
+    return make
 
 
 def telling_of(mailbox: Mailbox, wish: str | None) -> Telling:
@@ -93,7 +106,7 @@ def _destination(site: Site, call: Call) -> tuple[Mailbox, Folder]:
 def _draft(site: Site, call: Call, mailbox: Mailbox, element: Element) -> Item:
     now = site.world.clock.now().replace(microsecond=0)
     blank = Item(
-        uid=site.world.ids.uid(now),
+        uid="",  # given when it is made, unless the client brings one
         subject=None,
         start=now,
         end=now,

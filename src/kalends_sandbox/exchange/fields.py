@@ -148,6 +148,9 @@ WRITABLE: Final[Mapping[str, Writable]] = {
     "item:ReminderMinutesBeforeStart": Writable(
         "ReminderMinutesBeforeStart", _reminder_minutes, {"reminder_minutes": 15}
     ),
+    "item:ReminderDueBy": Writable(
+        "ReminderDueBy", lambda element, world: {}, {}
+    ),  # follows the start, whatever is said
     "item:ItemClass": Writable("ItemClass", _further, None),
     "item:InReplyTo": _kept("InReplyTo"),
     "item:Culture": _kept("Culture"),

@@ -1,6 +1,7 @@
 """DeleteItem, MoveItem and CopyItem. Neighbours: desk.py cancels and discards, mailbox.py moves and copies."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from kalends_sandbox.desk import Disposal, Held, Telling
@@ -44,8 +45,9 @@ def delete_item(site: Site, call: Call) -> str:
         "SpecifiedOccurrenceOnly",
     ):
         raise unreadable("AffectedTaskOccurrences is neither AllOccurrences nor SpecifiedOccurrenceOnly")
+    wanted = _references(call)
     messages = []
-    for element in some(need(call.element, m("ItemIds"))):
+    for element in wanted:
         try:
             _delete(site, call, element, _DISPOSALS[kind])
         except Refusal as refusal:
@@ -90,19 +92,11 @@ def copy_item(site: Site, call: Call) -> str:
 def _filed(site: Site, call: Call, put: Callable[[Mailbox, str, Folder], Item]) -> str:
     """Moved or copied; the answer has the new ids unless the client does not want them."""
     wants_ids = text_of(call.element.find(m("ReturnNewItemIds"))) not in ("false", "0")
-    try:
-        mailbox, to = target(site, call, some(need(call.element, m("ToFolderId")))[0])
-    except Refusal as refusal:
-        if refusal.code != "ErrorFolderNotFound":
-            raise
-        raise Refusal("ErrorToFolderNotFound", "The folder to move or copy to could not be found.") from refusal
+    to = some(need(call.element, m("ToFolderId")))[0]
     messages = []
-    for element in some(need(call.element, m("ItemIds"))):
+    for element in _references(call):
         try:
-            found = _whole(call, element)
-            if found.mailbox is not mailbox:
-                raise Refusal("ErrorCrossMailboxMoveCopy", "An item cannot be moved into another mailbox here.")
-            item = put(mailbox, found.item.item_id, to)
+            item = _put(call, element, *_destination(site, call, to), put)
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Items/>"))
         else:
@@ -112,10 +106,34 @@ def _filed(site: Site, call: Call, put: Callable[[Mailbox, str, Folder], Item]) 
     return answer(call.operation, messages)
 
 
-def _whole(call: Call, element: Element) -> Held:
+def _destination(site: Site, call: Call, element: Element) -> tuple[Mailbox, Folder]:
+    try:
+        return target(site, call, element)
+    except Refusal as refusal:
+        if refusal.code != "ErrorFolderNotFound":
+            raise
+        raise Refusal("ErrorToFolderNotFound", "The folder to move or copy to could not be found.") from refusal
+
+
+def _put(
+    call: Call, element: Element, mailbox: Mailbox, to: Folder, put: Callable[[Mailbox, str, Folder], Item]
+) -> Item:
     found = held(call, element)
     if found.original is not None:
         raise Refusal(
             "ErrorCalendarCannotMoveOrCopyOccurrence", "An occurrence cannot be moved or copied without its series."
         )
-    return found
+    if found.mailbox is not mailbox:
+        raise Refusal("ErrorCrossMailboxMoveCopy", "An item cannot be moved into another mailbox here.")
+    if found.item.letter is not None and to.kind == "calendar":
+        raise Refusal("ErrorMoveCopyFailed", "A message does not belong into a calendar.")
+    return put(mailbox, found.item.item_id, to)
+
+
+def _references(call: Call) -> list[Element]:
+    """The ids of a request, all of them looked at before the first is acted on: what the schema forbids stops them all."""
+    wanted = some(need(call.element, m("ItemIds")))
+    for element in wanted:
+        with suppress(Refusal):
+            held(call, element)
+    return wanted

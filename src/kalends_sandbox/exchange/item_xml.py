@@ -211,6 +211,7 @@ FIELDS: Final = (
     Field("item:IsUnmodified", _yes("IsUnmodified", False)),
     Field("item:DateTimeSent", lambda item, page: page.instant("DateTimeSent", item.created)),
     Field("item:DateTimeCreated", lambda item, page: page.instant("DateTimeCreated", item.created)),
+    Field("item:ReminderDueBy", lambda item, page: page.instant("ReminderDueBy", item.start)),
     Field("item:ReminderIsSet", lambda item, page: flag("ReminderIsSet", item.has_reminder)),
     Field("item:ReminderMinutesBeforeStart", _reminder_minutes),
     Field("item:DisplayCc", lambda item, page: leaf("DisplayCc", "; ".join(one.name for one in item.optional))),

@@ -4,7 +4,7 @@ They refer to a copy in the calendar, to one occurrence of it, or to the request
 desk.py does what they ask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -14,7 +14,7 @@ from kalends_sandbox.exchange.item_xml import item_id
 from kalends_sandbox.exchange.items import held
 from kalends_sandbox.exchange.message_xml import element_name
 from kalends_sandbox.exchange.site import Call, Site
-from kalends_sandbox.exchange.soap import Element, Refusal, m, some, t, unreadable
+from kalends_sandbox.exchange.soap import Element, Refusal, local, m, some, t, unreadable
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.item import Item, Response
 
@@ -36,9 +36,9 @@ class _Meant:
     request: Held | None = None
 
 
-def replied(site: Site, call: Call, element: Element) -> str:
-    """The items that came of it: the message saved, and the request answered, which goes to Deleted Items."""
-    verb = KINDS[element.tag.rpartition("}")[2]]
+def prepared(site: Site, call: Call, element: Element) -> Callable[[], str]:
+    """The reply, checked but not given."""
+    verb = KINDS[local(element)]
     reference = element.find(t("ReferenceItemId"))
     if reference is None:
         raise Refusal("ErrorMissingInformationReferenceItemId", "The ReferenceItemId is missing.")
@@ -46,9 +46,16 @@ def replied(site: Site, call: Call, element: Element) -> str:
     telling = _telling(site, call, meant.copy, _note(element))
     if verb == "Cancel":
         _check_cancellable(meant.copy)
-        done = site.desk.cancel(meant.copy, telling)
     else:
         _check_answerable(meant, verb)
+    return lambda: _given(site, meant, verb, telling)
+
+
+def _given(site: Site, meant: _Meant, verb: _Verb, telling: Telling) -> str:
+    """The items that came of it: the message saved, and the request answered, which goes to Deleted Items."""
+    if verb == "Cancel":
+        done = site.desk.cancel(meant.copy, telling)
+    else:
         done = site.desk.respond(meant.copy, verb, telling)
     items = [done.filed] if done.filed is not None else []
     if meant.request is not None:

@@ -6,11 +6,12 @@ reads the properties, drafting.py puts them together, desk.py keeps the item and
 
 import base64
 import binascii
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from kalends_sandbox import series
-from kalends_sandbox.desk import Held, Telling
+from kalends_sandbox.desk import NOBODY, Held, Telling
 from kalends_sandbox.exchange import extended
 from kalends_sandbox.exchange.create import sent_items
 from kalends_sandbox.exchange.drafting import check, check_occurrence, drafted
@@ -54,6 +55,14 @@ _IN_CONFLICT: Final = (
 
 
 @dataclass(frozen=True, slots=True)
+class _Prepared:
+    found: Held
+    after: Item
+    telling: Telling = NOBODY
+    conflicts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class _Updated:
     item: Item
     conflicts: int = 0
@@ -63,10 +72,14 @@ def update_item(site: Site, call: Call) -> str:
     resolution = need_attribute(call.element, "ConflictResolution")
     if resolution not in _RESOLUTIONS:
         raise unreadable(f"{resolution!r} is no ConflictResolution")
+    changes = some(need(call.element, m("ItemChanges")))
+    for change in changes:  # what the schema forbids stops all of them, before the first is carried out
+        with suppress(Refusal):
+            _prepared(site, call, change, resolution)
     messages = []
-    for change in some(need(call.element, m("ItemChanges"))):
+    for change in changes:
         try:
-            updated = _updated(site, call, change, resolution)
+            updated = _carried_out(site, _prepared(site, call, change, resolution))
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Items/>"))
         else:
@@ -77,25 +90,33 @@ def update_item(site: Site, call: Call) -> str:
     return answer(call.operation, messages)
 
 
-def _updated(site: Site, call: Call, change: Element, resolution: str) -> _Updated:
+def _prepared(site: Site, call: Call, change: Element, resolution: str) -> _Prepared:
+    """What is to be done, with nothing done yet."""
     reference = some(change)[0]
     found = held(call, reference)
     updates = some(need(change, t("Updates")))
     if found.item.letter is not None:
-        return _message_updated(call, found, updates)
+        return _Prepared(found, _message_read(call, found.item, updates))
     telling = _telling(call, found)
     before = found.one
-    said = _said(site, before, updates)
-    after = drafted(before, said, call.zone)
+    after = drafted(before, _said(site, before, updates), call.zone)
     conflicts = _conflicts(found, reference, resolution, before, after)
     check(after)
     if found.original is not None and (after.start, after.end) != (before.start, before.end):
         check_occurrence(found, after)
+    return _Prepared(found, after, telling, conflicts)
+
+
+def _carried_out(site: Site, prepared: _Prepared) -> _Updated:
+    found = prepared.found
+    if prepared.after.letter is not None:
+        return _Updated(found.folder.save(prepared.after))
     try:
-        kept = site.desk.change(found, after, telling)
+        kept = site.desk.change(found, prepared.after, prepared.telling)
     except ValueError as error:  # only a series can still be impossible: moved past its own end
         raise Refusal("ErrorCalendarInvalidRecurrence", f"The recurrence is not valid. {error}") from error
-    return _Updated(kept if found.original is None else series.occurrence(kept, found.original), conflicts)
+    one = kept if found.original is None else series.occurrence(kept, found.original)
+    return _Updated(one, prepared.conflicts)
 
 
 def _telling(call: Call, found: Held) -> Telling:
@@ -252,15 +273,15 @@ def _check_key(key: str) -> None:
 # --- messages
 
 
-def _message_updated(call: Call, found: Held, updates: list[Element]) -> _Updated:
+def _message_read(call: Call, message: Item, updates: list[Element]) -> Item:
     """Of a message clients mark whether it was read; the rest was sent and stays as it is."""
     if call.element.get("MessageDisposition") is None:
         raise Refusal("ErrorMessageDispositionRequired", "MessageDisposition attribute is required for messages.")
-    letter = found.item.letter
+    letter = message.letter
     assert letter is not None
     for update in updates:
         parts = list(children(update))
         if not parts or local(update) != "SetItemField" or _uri(parts[0]) != "message:IsRead":
             raise Refusal("ErrorInvalidPropertyUpdateSentMessage", "Update is invalid for a sent message's property.")
         letter = replace(letter, is_read=is_true(text_of(_one_property(parts, "IsRead"))))
-    return _Updated(found.folder.save(replace(found.item, letter=letter)))
+    return replace(message, letter=letter)

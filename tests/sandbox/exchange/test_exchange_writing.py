@@ -244,9 +244,8 @@ async def test_extended_properties_of_every_kind_are_set_read_changed_and_delete
     async with staged(405) as stage:
         made = await as_ann(stage, create(appointment().replace("<t:Start>", given + "<t:Start>")))
         (id_,) = ids(made)
-        get = f"<m:GetItem>{wire.shape(rest=uri + f'<t:ExtendedFieldURI {many}/>')}<m:ItemIds>{item_ref(id_)}</m:ItemIds></m:GetItem>"
-        if kind == "Boolean":
-            get = f"<m:GetItem>{wire.shape(rest=uri)}<m:ItemIds>{item_ref(id_)}</m:ItemIds></m:GetItem>"
+        asked = uri if kind == "Boolean" else f"{uri}<t:ExtendedFieldURI {many}/>"
+        get = f"<m:GetItem>{wire.shape(rest=asked)}<m:ItemIds>{item_ref(id_)}</m:ItemIds></m:GetItem>"
         found = await as_ann(stage, get)
         gone = f"<t:DeleteItemField>{uri}</t:DeleteItemField>"
         await as_ann(stage, update(change(item_ref(id_), gone), resolution="AlwaysOverwrite"))
@@ -695,3 +694,39 @@ async def test_attendees_are_known_by_any_of_their_names_and_invited_once() -> N
             ("required", stage.ann.primary), ("required", stage.bob.primary), ("resource", stage.other_room.primary),
         ]  # fmt: skip
         assert only(stage.other_room).my_response == "Accept"
+        assert only(stage.ann).is_organizer
+        assert stage.ann.folders["inbox"].unread == 1  # the room's answer, and no invitation to her own meeting
+
+
+@pytest.mark.asyncio
+async def test_a_batch_with_a_fault_in_it_changes_nothing_at_all() -> None:
+    async with staged(425) as stage:
+        mine, _ = stage.book()
+        good = change(stale(mine), set_field("item:Subject", "<t:Subject>x</t:Subject>"))
+        bad = change(stale(mine), set_field("calendar:Start", "<t:Start>tomorrow</t:Start>"))
+
+        made = await as_ann(stage, create(appointment(), appointment(start="tomorrow")))
+        changed = await as_ann(stage, update(good, bad))
+        gone = await as_ann(stage, delete(item_ref(mine.item_id), nth_ref(mine.item_id, 1).replace('"1"', '"one"')))
+
+        assert [one.codes for one in (made, changed, gone)] == [["ErrorSchemaValidation"]] * 3
+        assert only(stage.ann) == mine
+
+
+@pytest.mark.asyncio
+async def test_a_batch_may_change_one_item_twice_and_make_things_in_between() -> None:
+    async with staged(426) as stage:
+        mine, _ = stage.book()
+        subject, place = (
+            change(item_ref(mine.item_id), set_field(uri, value))
+            for uri, value in (
+                ("item:Subject", "<t:Subject>x</t:Subject>"),
+                ("calendar:Location", "<t:Location>y</t:Location>"),
+            )
+        )
+
+        answer = await as_ann(stage, update(subject, place, resolution="AlwaysOverwrite"))
+
+        assert answer.codes == ["NoError", "NoError"]
+        assert (only(stage.ann).subject, only(stage.ann).location) == ("x", "y")
+        assert len(set(ids(answer))) == 1
