@@ -119,7 +119,8 @@ def _generation(sent: Item, known: Item | None) -> int:
 
 
 def _times(item: Item) -> tuple[object, ...]:
-    return item.start, item.end, item.is_all_day, item.recurrence
+    """A series in another zone falls on other instants, although its first one stays."""
+    return item.start, item.end, item.is_all_day, item.recurrence, item.recurrence and item.zone.iana
 
 
 def _own_answer(start: datetime, override: Override, kept: Item | None) -> Override:

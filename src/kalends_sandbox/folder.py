@@ -20,7 +20,7 @@ Distinguished = Literal[
 What = Literal["created", "modified", "deleted", "moved", "copied", "new_mail", "free_busy"]
 
 MAX_TOMBSTONES = 10_000
-MAX_VERSIONS = 2_000
+MAX_VERSIONS = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Letter:
     calendar_item_id: str | None = None
     is_read: bool = False
     is_processed: bool = False
+    is_outdated: bool = False  # a request that a newer one has overtaken
 
 
 _NO_EXCEPTIONS: Mapping[datetime, Override] = MappingProxyType({})

@@ -14,7 +14,8 @@ from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.post import Mail
 from kalends_sandbox.world import World
 
-MAX_LETTERS = 500
+MAX_LETTERS = 200
+_REQUESTS = ("invitation", "update")
 _MARKS: dict[LetterKind, str] = {
     "invitation": "", "update": "", "cancellation": CANCELED,
     "acceptance": "Accepted: ", "tentative": "Tentative: ", "refusal": "Declined: ",
@@ -35,6 +36,7 @@ def deliver(world: World, mail: Mail) -> None:
         calendar_item_id=copy_id,
         is_processed=copy_id is not None,
     )
+    _outdate(inbox, mail)
     inbox.add(_written(mail, letter), "new_mail")
     _keep_few(inbox)
 
@@ -59,7 +61,7 @@ def _written(mail: Mail, letter: Letter) -> Item:
     if mail.original_start is not None and meeting.recurrence is not None:
         meeting = series.occurrence(meeting, mail.original_start)
     mark, subject = _MARKS[mail.kind], meeting.subject or ""
-    is_request = mail.kind in ("invitation", "update")
+    is_request = mail.kind in _REQUESTS
     return replace(
         meeting,
         item_id="",
@@ -81,6 +83,16 @@ def _is_taken_away(mailbox: Mailbox) -> bool:
     if mailbox.kind == "user":
         return False
     return mailbox.place is None or mailbox.place.rules.automate_processing == "AutoAccept"
+
+
+def _outdate(inbox: Folder, mail: Mail) -> None:
+    """Earlier requests for the same meeting, or the same occurrence of it, are not to be answered any more."""
+    if mail.answer is not None:
+        return
+    for item in inbox.related(mail.meeting.clean_uid):
+        is_same = mail.original_start in (None, item.original_start)
+        if item.letter is not None and item.letter.kind in _REQUESTS and is_same and not item.letter.is_outdated:
+            inbox.save(replace(item, letter=replace(item.letter, is_outdated=True)))
 
 
 def _copy_id(mailbox: Mailbox, mail: Mail) -> str | None:

@@ -51,7 +51,7 @@ def answer_zone(site: Site, call: Call) -> Zone | None:
 def held(call: Call, element: Element) -> Held:
     """What an ItemId, OccurrenceItemId or RecurringMasterItemId means."""
     kind = local(element)
-    if kind in ("ItemId", "ReferenceItemId"):
+    if kind == "ItemId":
         return by_id(call, need_attribute(element, "Id"))
     if kind == "OccurrenceItemId":
         index = need_number(need_attribute(element, "InstanceIndex"), "InstanceIndex", -(2**31), 2**31 - 1)

@@ -81,7 +81,8 @@ def _display_to(letter: Letter) -> str:
 
 
 def _request_type(letter: Letter) -> str:
-    return leaf("MeetingRequestType", "NewMeetingRequest" if letter.kind == "invitation" else "FullUpdate")
+    newest = "NewMeetingRequest" if letter.kind == "invitation" else "FullUpdate"
+    return leaf("MeetingRequestType", "Outdated" if letter.is_outdated else newest)
 
 
 def _intended(item: Item, page: Page) -> str:
@@ -102,7 +103,7 @@ _MESSAGE: Final = (
     Field("message:IsResponseRequested", lambda item, page: flag("IsResponseRequested", item.wants_answers)),
     Field("meeting:AssociatedCalendarItemId", _of(_associated), is_long=True),
     Field("meeting:IsDelegated", lambda item, page: flag("IsDelegated", False)),
-    Field("meeting:IsOutOfDate", lambda item, page: flag("IsOutOfDate", False)),
+    Field("meeting:IsOutOfDate", _of(lambda letter: flag("IsOutOfDate", letter.is_outdated))),
     Field("meeting:HasBeenProcessed", _of(lambda letter: flag("HasBeenProcessed", letter.is_processed))),
     Field("meeting:ResponseType", _of(_response_type)),
 )

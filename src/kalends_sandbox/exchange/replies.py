@@ -11,10 +11,10 @@ from typing import Final, Literal
 from kalends_sandbox.desk import Held, Telling
 from kalends_sandbox.exchange.folders import target
 from kalends_sandbox.exchange.item_xml import item_id
-from kalends_sandbox.exchange.items import held
+from kalends_sandbox.exchange.items import by_id
 from kalends_sandbox.exchange.message_xml import element_name
 from kalends_sandbox.exchange.site import Call, Site
-from kalends_sandbox.exchange.soap import Element, Refusal, local, m, some, t, unreadable
+from kalends_sandbox.exchange.soap import Element, Refusal, local, m, need_attribute, some, t, unreadable
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.item import Item, Response
 
@@ -53,10 +53,8 @@ def prepared(site: Site, call: Call, element: Element) -> Callable[[], str]:
 
 def _given(site: Site, meant: _Meant, verb: _Verb, telling: Telling) -> str:
     """The items that came of it: the message saved, and the request answered, which goes to Deleted Items."""
-    if verb == "Cancel":
-        done = site.desk.cancel(meant.copy, telling)
-    else:
-        done = site.desk.respond(meant.copy, verb, telling)
+    desk = site.desk
+    done = desk.cancel(meant.copy, telling) if verb == "Cancel" else desk.respond(meant.copy, verb, telling)
     items = [done.filed] if done.filed is not None else []
     if meant.request is not None:
         items.append(meant.request.mailbox.move(meant.request.item.item_id, _trash(meant.request)))
@@ -73,7 +71,7 @@ def _trash(found: Held) -> Folder:
 
 
 def _meant(call: Call, reference: Element, verb: _Verb) -> _Meant:
-    found = held(call, reference)
+    found = by_id(call, need_attribute(reference, "Id"))
     letter = found.item.letter
     if letter is None:
         return _Meant(found)
@@ -103,7 +101,7 @@ def _check_answerable(meant: _Meant, verb: Response) -> None:
         raise Refusal(f"ErrorCalendarIsOrganizerFor{verb}", "The organizer of a meeting has nothing to answer.")
     if one.is_cancelled:
         raise Refusal(f"ErrorCalendarIsCancelledFor{verb}", "The meeting has been cancelled.")
-    if meant.request is not None and meant.request.item.sequence < meant.copy.item.sequence:
+    if meant.request is not None and (letter := meant.request.item.letter) is not None and letter.is_outdated:
         raise Refusal("ErrorCalendarMeetingRequestIsOutOfDate", "The meeting has changed since this request.")
 
 

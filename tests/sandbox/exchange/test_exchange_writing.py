@@ -260,6 +260,18 @@ def stale(item: Item) -> str:
 
 
 REFUSED_UPDATES = {
+    "a header of a mail": (
+        lambda item: update(
+            change(
+                stale(item),
+                set_field("item:Subject", "<t:Subject>x</t:Subject>").replace(
+                    '<t:FieldURI FieldURI="item:Subject"/>',
+                    '<t:IndexedFieldURI FieldURI="item:InternetMessageHeader" FieldIndex="X"/>',
+                ),
+            )
+        ),
+        "ErrorInvalidPropertySet",
+    ),
     "nobody says who is told": (
         lambda item: update(change(stale(item), set_field("item:Subject", "<t:Subject>x</t:Subject>")), send=None),
         "ErrorSendMeetingInvitationsOrCancellationsRequired",
@@ -521,6 +533,7 @@ async def test_an_outdated_request_is_not_answered_and_an_answer_is_no_request()
         (request,) = stage.bob.folders["inbox"].items.values()
         stage.actions.edit(stage.ann.primary, mine.uid, Change(start=stage.at(2), end=stage.at(2, 1)))
         stage.post.settle()
+        flags = [one.letter.is_outdated for one in stage.bob.folders["inbox"].items.values() if one.letter]
         (of_room,) = (one for one in stage.ann.folders["inbox"].items.values() if one.sequence == 0)
 
         old = await stage.ask(create(reply("AcceptItem", request.item_id), disposition="SendOnly"), stage.bob.primary)
@@ -529,6 +542,7 @@ async def test_an_outdated_request_is_not_answered_and_an_answer_is_no_request()
 
         assert (old.codes, wrong.codes) == (["ErrorCalendarMeetingRequestIsOutOfDate"], ["ErrorInvalidReferenceItem"])
         assert bare.codes == ["ErrorMessageDispositionRequired"]
+        assert flags == [True, False]
         assert only(stage.bob).my_response == "NoResponseReceived"
 
 
@@ -730,3 +744,71 @@ async def test_a_batch_may_change_one_item_twice_and_make_things_in_between() ->
         assert answer.codes == ["NoError", "NoError"]
         assert (only(stage.ann).subject, only(stage.ann).location) == ("x", "y")
         assert len(set(ids(answer))) == 1
+
+
+@pytest.mark.asyncio
+async def test_what_is_written_straight_into_a_room_passes_by_its_attendant() -> None:
+    async with staged(427) as stage:
+        _, theirs = stage.book(3)
+        start, end = (at.strftime("%Y-%m-%dT%H:%M:%SZ") for at in (theirs.start, theirs.end))
+
+        answer = await stage.ask(create(appointment(start=start, end=end)), stage.room.primary)
+        stage.post.settle()
+
+        assert answer.codes == ["NoError"]
+        assert stage.room.calendar is not None
+        assert [one.my_response for one in stage.room.calendar.view(theirs.start, theirs.end)] in (
+            ["Accept", "Organizer"],
+            ["Organizer", "Accept"],
+        )
+
+
+@pytest.mark.asyncio
+async def test_a_series_in_another_zone_falls_on_other_instants_and_drops_its_exceptions() -> None:
+    async with staged(428) as stage:
+        mine = five_days(stage)
+        stage.actions.edit(stage.ann.primary, mine.uid, Change(subject="Once"), mine.start + DAY)
+        zone = '<t:StartTimeZone Id="Eastern Standard Time"/>'
+
+        await as_ann(stage, update(change(stale(only(stage.ann)), set_field("calendar:StartTimeZone", zone))))
+
+        series = only(stage.ann)
+        assert (series.zone.id, series.start, dict(series.exceptions)) == ("Eastern Standard Time", mine.start, {})
+
+
+@pytest.mark.asyncio
+async def test_one_occurrence_keeps_all_that_was_written_about_it() -> None:
+    fields = {
+        "item:Importance": "<t:Importance>High</t:Importance>",
+        "item:Categories": "<t:Categories><t:String>Red</t:String></t:Categories>",
+        "item:ReminderIsSet": "<t:ReminderIsSet>true</t:ReminderIsSet>",
+        "calendar:AllowNewTimeProposal": "<t:AllowNewTimeProposal>false</t:AllowNewTimeProposal>",
+        "calendar:NetShowUrl": "<t:NetShowUrl>http://show.example</t:NetShowUrl>",
+        "item:Body": '<t:Body BodyType="HTML">&lt;b&gt;now&lt;/b&gt;</t:Body>',
+    }
+    path = 'PropertySetId="c11ff724-aa03-4555-9952-8fa248a11c3e" PropertyName="X" PropertyType="String"'
+    mark = (
+        f"<t:SetItemField><t:ExtendedFieldURI {path}/><t:CalendarItem>{extended(path, '<t:Value>v</t:Value>')}"
+        "</t:CalendarItem></t:SetItemField>"
+    )
+    async with staged(429) as stage:
+        mine = five_days(stage)
+        updates = [set_field(uri, value) for uri, value in fields.items()]
+
+        answer = await as_ann(stage, update(change(nth_ref(mine.item_id, 2), *updates, mark)))
+        got = await as_ann(stage, wire.get_item(*ids(answer), fields=f"{' '.join(fields)} calendar:CalendarItemType"))
+
+        (item,) = got.tree.iter(f"{{{wire.T}}}CalendarItem")
+        assert wire.texts(item, "t:CalendarItemType") == ["Exception"]
+        for name, value in (
+            ("Importance", "High"),
+            ("ReminderIsSet", "true"),
+            ("AllowNewTimeProposal", "false"),
+            ("NetShowUrl", "http://show.example"),
+            ("Body", "<b>now</b>"),
+            ("Categories/t:String", "Red"),
+        ):
+            assert wire.texts(item, f"t:{name}") == [value]  # fmt: skip
+        override = only(stage.ann).exceptions[mine.start + DAY]
+        assert [one.value for one in override.extended or ()] == ["v"]
+        assert (only(stage.ann).importance, only(stage.ann).extended) == ("Normal", ())
