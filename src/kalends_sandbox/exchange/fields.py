@@ -33,7 +33,14 @@ class Writable:
 
 
 def _text(name: str) -> Read:
-    return lambda element, world: {name: element.text or ""}
+    return lambda element, world: {name: _plain(element)}
+
+
+def _plain(element: Element) -> str:
+    """A property's text. Some clients forget to escape their HTML, and the schema allows no elements here."""
+    if len(element):
+        raise unreadable(f"{local(element)} holds elements where text is expected")
+    return element.text or ""
 
 
 def _flag(name: str) -> Read:
@@ -57,7 +64,7 @@ def _choice(name: str, words: tuple[str, ...]) -> Read:
 
 
 def _body(element: Element, world: World) -> Said:
-    text = element.text or ""
+    text = _plain(element)
     kind = element.get("BodyType", "Text")
     if kind not in ("HTML", "Text"):
         raise unreadable(f"{kind!r} is no BodyType")
@@ -128,7 +135,7 @@ def _enhanced_location(element: Element, world: World) -> Said:
 
 
 def _further(element: Element, world: World) -> Said:
-    return {f"further {local(element)}": element.text or ""}
+    return {f"further {local(element)}": _plain(element)}
 
 
 def _kept(name: str) -> Writable:

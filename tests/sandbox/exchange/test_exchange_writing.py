@@ -173,6 +173,7 @@ UNREADABLE = {
     ),
     "DeleteType": delete(item_ref("AAMkAAAA"), kind="Burn"),
     "Recurrence": create(appointment("<t:Recurrence/>")),
+    "Body": create(appointment().replace("<t:Start>", '<t:Body BodyType="HTML"><b>now</b></t:Body><t:Start>')),
 }
 
 
