@@ -1,6 +1,6 @@
 """The post office: what one mailbox sends reaches another a moment later.
 
-Neighbours: attendant.py opens the mail, actions.py sends it.
+Neighbours: attendant.py opens the mail, desk.py sends it, letters.py files it.
 
 It keeps everything that is to happen at some sandbox time, in order. Either `run` does it as the clock gets there, or
 `settle` does all of it at once.

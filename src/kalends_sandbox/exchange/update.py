@@ -99,8 +99,9 @@ def _prepared(site: Site, call: Call, change: Element, resolution: str) -> _Prep
         return _Prepared(found, _message_read(call, found.item, updates))
     telling = _telling(call, found)
     before = found.one
-    after = drafted(before, _said(site, before, updates), call.zone)
-    conflicts = _conflicts(found, reference, resolution, before, after)
+    said = _said(site, before, updates)
+    after = drafted(before, said, call.zone)
+    conflicts = _conflicts(found, reference, resolution, after, said)
     check(after)
     if found.original is not None and (after.start, after.end) != (before.start, before.end):
         check_occurrence(found, after)
@@ -220,7 +221,7 @@ def _mismatch() -> Refusal:
 # --- older versions
 
 
-def _conflicts(found: Held, reference: Element, resolution: str, before: Item, after: Item) -> int:
+def _conflicts(found: Held, reference: Element, resolution: str, after: Item, said: Said) -> int:
     """How many properties two writers gave the same new value; refused when they disagree, or none may be touched."""
     if resolution == "AlwaysOverwrite":
         return 0
@@ -230,16 +231,13 @@ def _conflicts(found: Held, reference: Element, resolution: str, before: Item, a
     if not key or key == found.item.change_key:
         return 0
     _check_key(key)
-    if resolution == "NeverOverwrite":
+    known, before = _as_known(found, key), found.one
+    if resolution == "NeverOverwrite" or known is None:
         raise Refusal("ErrorIrresolvableConflict", _IN_CONFLICT)
-    known = _as_known(found, key)
-    if known is None:
-        raise Refusal("ErrorIrresolvableConflict", _IN_CONFLICT)
-    written = [name for name in _WRITTEN if _value(after, name) != _value(before, name)]
     moved = [name for name in _WRITTEN if _value(known, name) != _value(before, name)]
-    if any(name in moved for name in written):
+    if any(_value(after, name) != _value(before, name) for name in moved):
         raise Refusal("ErrorIrresolvableConflict", _IN_CONFLICT)
-    return sum(_value(known, name) != _value(after, name) for name in moved if name not in written)
+    return len(said.keys() & set(moved))
 
 
 _WRITTEN: Final = (

@@ -813,3 +813,26 @@ async def test_one_occurrence_keeps_all_that_was_written_about_it() -> None:
         override = only(stage.ann).exceptions[mine.start + DAY]
         assert [one.value for one in override.extended or ()] == ["v"]
         assert (only(stage.ann).importance, only(stage.ann).extended) == ("Normal", ())
+
+
+@pytest.mark.asyncio
+async def test_two_writers_who_agree_are_merged_and_the_agreement_is_counted() -> None:
+    async with staged(430) as stage:
+        mine, _ = stage.book(subject="Plan")
+        stage.actions.edit(stage.ann.primary, mine.uid, Change(subject="x", location="y"))
+        same = set_field("item:Subject", "<t:Subject>x</t:Subject>")
+        other = set_field("item:Importance", "<t:Importance>High</t:Importance>")
+        against = set_field("calendar:Location", "<t:Location>z</t:Location>")
+        reminder = set_field("item:ReminderIsSet", "<t:ReminderIsSet>true</t:ReminderIsSet>")
+
+        agreed = await as_ann(stage, update(change(stale(mine), same, other)))
+        apart = await as_ann(stage, update(change(stale(mine), reminder)))
+        refused = await as_ann(stage, update(change(stale(mine), against)))
+
+        assert [one.codes for one in (agreed, apart, refused)] == [
+            ["NoError"],
+            ["NoError"],
+            ["ErrorIrresolvableConflict"],
+        ]
+        assert [wire.texts(one.tree, ".//t:Count") for one in (agreed, apart)] == [["1"], ["0"]]
+        assert (only(stage.ann).subject, only(stage.ann).location, only(stage.ann).importance) == ("x", "y", "High")
