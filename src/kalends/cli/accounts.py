@@ -219,10 +219,10 @@ def change(
 
 
 async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, Any], dry_run: bool) -> None:
-    from kalends.providers.protocol import Rejected, Streamer
+    from kalends.providers.protocol import Rejected
     from kalends.store import accounts as rows
-    from kalends.store import calendars, due
     from kalends.store.door import Connection
+    from kalends.sync import grouping
 
     account = await named(hub, name)
     settings = {setting: value for setting, value in account.settings.items() if setting not in without} | dict(given)
@@ -231,13 +231,11 @@ async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, 
         provider = hub.factories[account.kind](settings, await hub.store.read(rows.credentials, hub.seal, account.id))
     except Rejected as error:
         fail(2, str(error))
-    most = provider.calendars_per_stream if isinstance(provider, Streamer) else None
     await provider.aclose()
 
     def replace(conn: Connection) -> None:
         rows.update_settings(conn, account.id, settings, now, actor="cli")
-        if most is not None:
-            due.ensure(conn, "stream", calendars.assign_stream(conn, account.id, most), now)
+        grouping.group(conn, account.id, provider, now)
         _try_again(conn, account.id, now)
 
     if not dry_run:

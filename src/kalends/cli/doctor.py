@@ -37,6 +37,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
+    from collections import Counter
     from dataclasses import replace
 
     from kalends.providers.protocol import Checker, Finding
@@ -53,7 +54,13 @@ async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
                 yield replace(finding, step=f"{account.name}, {finding.step}")
     finally:
         await connections.aclose()
-    for health in await hub.store.read(calendars.list_health, hub.organization):
+    healths = await hub.store.read(calendars.list_health, hub.organization)
+    for (account_name, why), count in sorted(
+        Counter((h.account_name, h.polling) for h in healths if h.polling).items()
+    ):
+        these = "1 calendar" if count == 1 else f"{count} calendars"
+        yield Finding(f"{account_name}, {these}", True, f"Changes are not told but found. {why}", warning=True)
+    for health in healths:
         calendar = health.calendar
         if calendar.state != calendars.IN_SYNC:
             yield Finding(calendar.address, calendar.state == calendars.CATCHING_UP, calendar.reason)

@@ -46,6 +46,8 @@ class CalendarFacts:
     pull_failures: int = 0
     woken_at: datetime | None = None
     """Since when news has been waiting to be read; in the future or None when none has."""
+    polling: str = ""
+    """Why no stream listens for it, in a sentence; empty where one does, or soon will."""
 
 
 def proof_of(calendar: CalendarFacts | None) -> Proof:

@@ -97,6 +97,7 @@ def _facts(health: Health, factor: float) -> CalendarFacts:
         unreadable=health.unreadable,
         pull_failures=health.pull_failures,
         woken_at=health.woken_at,
+        polling=health.polling,
     )
 
 

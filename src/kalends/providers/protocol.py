@@ -42,6 +42,8 @@ class Traits:
     ahead: timedelta = timedelta(days=400)
     trailing: timedelta = timedelta(milliseconds=200)
     """How long after a pull the wakes that came during it are folded into one more."""
+    never_told: str = ""
+    """Why no stream can listen for this account's calendars, as half a sentence after “because”. Empty: one can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, insert, select, update
 
-from kalends.store import audit, due, feed
+from kalends.store import audit, due, feed, polled
 from kalends.store.due import Lease
 from kalends.store.feed import News
 from kalends.store.schema import accounts, bases, calendars, events, links, unreadable
 from kalends.store.schema import due as pulls
+from kalends.store.schema import polled as polled_table
 
 CATCHING_UP, IN_SYNC, DEGRADED, HELD, GONE = "catching_up", "in_sync", "degraded", "held", "gone"
 _CHUNK = 500
@@ -69,6 +70,8 @@ class Health:
     """How often in a row its pull has failed, for whatever reason."""
     woken_at: datetime | None
     """Since when news has been waiting to be read; in the future or None when none has."""
+    polling: str
+    """Why no stream listens for it: a sentence for people. Empty where one does, or soon will."""
 
 
 # Made once: they run in every turn, and building a statement takes longer than running it.
@@ -135,16 +138,20 @@ def list_health(conn: Connection, organization: str) -> list[Health]:
         )
     )
     found = conn.execute(query.where(calendars.c.organization == organization)).all()
-    held, bad = _counts(conn, events), _counts(conn, unreadable)
+    held, bad, why_polled = _counts(conn, events), _counts(conn, unreadable), polled.reasons(conn)
     linked: dict[str, list[str]] = {}
     for link in conn.execute(select(links.c.calendar, links.c.space).order_by(links.c.space)):
         linked.setdefault(link.calendar, []).append(link.space)
-    healths = [_health(row, held, bad, linked) for row in found]
+    healths = [_health(row, held, bad, linked, why_polled) for row in found]
     return sorted(healths, key=lambda health: (health.calendar.address, health.calendar.id))
 
 
 def _health(
-    row: Row[tuple[object, ...]], held: dict[str, int], bad: dict[str, int], linked: dict[str, list[str]]
+    row: Row[tuple[object, ...]],
+    held: dict[str, int],
+    bad: dict[str, int],
+    linked: dict[str, list[str]],
+    why_polled: dict[str, str],
 ) -> Health:
     lags = sorted(int(lag) for lag in row.lags.split(",") if lag)
     [calendar] = _read([row])
@@ -163,6 +170,7 @@ def _health(
         spaces=tuple(linked.get(calendar.id, ())),
         pull_failures=row.failures or 0,
         woken_at=row.due_at if row.lane == due.NEWS else None,
+        polling=why_polled.get(calendar.id, ""),
     )
 
 
@@ -260,6 +268,11 @@ def assign_stream(conn: Connection, account: str, max_per_stream: int) -> list[s
     return sorted(group for group, members in groups.items() if members)
 
 
+def leave_streams(conn: Connection, ids: Sequence[str]) -> None:
+    """These calendars are in no stream group."""
+    _update(conn, ids, stream=None, heard_at=None)
+
+
 def in_stream(conn: Connection, stream: str) -> list[Calendar]:
     """The members of a stream group, by address."""
     return _sorted(_read(conn.execute(_READ.where(calendars.c.stream == stream))))
@@ -281,7 +294,7 @@ def remove(conn: Connection, id: str, now: datetime, *, actor: str) -> None:
     if calendar is None:
         return
     due.forget(conn, "pull", [id])
-    for table in (links, events, bases, unreadable):
+    for table in (links, events, bases, unreadable, polled_table):
         conn.execute(delete(table).where(table.c.calendar == id))
     conn.execute(delete(calendars).where(calendars.c.id == id))
     feed.append(conn, calendar.organization, now, [_state_news(id, "removed")])

@@ -31,7 +31,8 @@ class Check:
         yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
         yield Finding("sign-in", True, "The service account may use EWS.")
         yield self._of_lists(len(lists))
-        yield self._of_group_size()
+        if self.settings.impersonate:
+            yield self._of_group_size()
         if calendar is not None:
             async for finding in self._of_calendar(calendar):
                 yield finding
@@ -69,6 +70,15 @@ class Check:
             yield Finding("reading", True, "Its meetings can be read.")
         except ProviderError as error:
             yield Finding("calendar", False, str(error))
+            return
+        if not self.settings.impersonate:
+            yield Finding(
+                "streaming",
+                True,
+                "Changes are found by polling only, because the service account opens calendars as a delegate. "
+                "To be told at once, give it ApplicationImpersonation: kalends accounts rights prints how.",
+                warning=True,
+            )
             return
         try:
             await self._listen(found.address)

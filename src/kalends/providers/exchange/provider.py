@@ -20,6 +20,8 @@ from kalends.providers.protocol import Cursor, Finding, Heard, Known, Page, Remo
 _STREAMS = 64
 """More connections than any server's HangingConnectionLimit lets one account hold open."""
 
+_DELEGATE = "the service account opens it as a delegate, and Exchange lets no delegate listen"
+
 
 class ExchangeProvider:
     """`credentials` holds `password`. `transport` replaces the network, for tests."""
@@ -39,6 +41,7 @@ class ExchangeProvider:
             reconcile_every=timedelta(hours=6),
             calls_at_once=settings.calls_at_once,
             past=walk.PAST,
+            never_told="" if settings.impersonate else _DELEGATE,
         )
         self.calendars_per_stream = settings.max_per_connection
         self._settings = settings

@@ -95,6 +95,7 @@ class CalendarShape(Shape):
     verified_at: AwareDatetime | None
     heard_at: AwareDatetime | None
     changed_at: AwareDatetime | None
+    polling: str = Field(description="Why it is polled, in a sentence; empty where a stream tells of changes.")
     lag: Lag = Field(description="From a change at the provider to its commit here, over the last 64 changes.")
     unreadable: int
 
@@ -227,6 +228,7 @@ def calendar_shape(calendar: CalendarFacts) -> CalendarShape:
         verified_at=calendar.verified_at,
         heard_at=calendar.heard_at,
         changed_at=calendar.changed_at,
+        polling=calendar.polling,
         lag=Lag(p50_ms=calendar.lag_p50_ms, p95_ms=calendar.lag_p95_ms),
         unreadable=calendar.unreadable,
     )
