@@ -139,6 +139,9 @@ class AccountPage(Shape):
 class EventPage(Shape):
     items: list[EventShape]
     next: str | None
+    source: str | None = Field(description="The calendar that speaks for the space now; null when it has none.")
+    proved_at: AwareDatetime | None = Field(description="When that calendar was last proved in step.")
+    trouble: str = Field(description="What is wrong with it, and what to do; empty when all is well.")
 
 
 class ChangePage(Shape):
