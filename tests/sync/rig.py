@@ -51,6 +51,10 @@ class Mortal:
         self._check()
         return await self.store.read(f, *args, **kwargs)
 
+    async def erase(self) -> bool:
+        self._check()
+        return await self.store.erase()
+
     async def aclose(self) -> None: ...
 
     def _check(self) -> None:

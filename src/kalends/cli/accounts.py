@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kalends.cli.removal import remove
 from kalends.cli.session import (
     CONFLICT,
     FAILED,
@@ -240,6 +241,9 @@ async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, 
 
     if not dry_run:
         await hub.store.run(replace)
+
+
+accounts.add_command(remove)
 
 
 def _try_again(conn: "Connection", account: str, now: "datetime") -> None:

@@ -61,6 +61,10 @@ class Store(Protocol):
         """Runs `f` on one snapshot, where writing is refused."""
         ...
 
+    async def erase(self) -> bool:
+        """What was deleted is wiped from the database's files; False when only the process that serves them may do so."""
+        ...
+
     async def aclose(self) -> None: ...
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from kalends.store.schema import polled
+from kalends.store.schema import calendars, polled
 
 _CHUNK = 500
 
@@ -17,15 +17,16 @@ def say(conn: Connection, ids: Sequence[str], reasons: Mapping[str, str]) -> Non
 
 
 def _say(conn: Connection, ids: list[str], reasons: Mapping[str, str]) -> None:
-    query = select(polled.c.calendar, polled.c.reason).where(polled.c.calendar.in_(ids))
-    said = {row.calendar: row.reason for row in conn.execute(query)}
+    standing = select(calendars.c.id, polled.c.reason).outerjoin(polled).where(calendars.c.id.in_(ids))
+    known = {row.id: row.reason for row in conn.execute(standing)}  # others were removed in the meantime
+    said = {id: reason for id, reason in known.items() if reason is not None}
     over = [id for id in ids if id in said and id not in reasons]
     if over:
         conn.execute(delete(polled).where(polled.c.calendar.in_(over)))
     for id in ids:
         if id in said and reasons.get(id, said[id]) != said[id]:
             conn.execute(update(polled).where(polled.c.calendar == id).values(reason=reasons[id]))
-    new = [{"calendar": id, "reason": reasons[id]} for id in ids if id in reasons and id not in said]
+    new = [{"calendar": id, "reason": reasons[id]} for id in known if id in reasons and id not in said]
     if new:
         conn.execute(insert(polled), new)
 

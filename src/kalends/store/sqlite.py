@@ -22,9 +22,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from kalends.store.errors import StoreError, translated
+from kalends.store.errors import StoreError, StoreLocked, translated
 from kalends.store.lock import FileLock
 
 P = ParamSpec("P")
@@ -78,6 +79,8 @@ def sqlite_engine(path: Path | None, *, reads: bool = False, checkpoints: bool =
 class _Job:
     call: Callable[[Connection], Any]
     future: "Future[Any]"
+    is_bare: bool = False
+    """Outside of any transaction, behind those of its group."""
 
 
 class SqliteStore:
@@ -111,6 +114,26 @@ class SqliteStore:
             self._check_open()
             call = partial(self._read, lambda connection: f(connection, *args, **kwargs))
             return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+
+    async def erase(self) -> bool:
+        """Writes the file anew and empties the log: deleting a row leaves its bytes in both."""
+        if self._lock is None:
+            return False  # a server has the file, and is its only checkpointer
+        held = self._lock.is_held
+        if not held:
+            try:
+                self._lock.acquire()
+            except StoreLocked:
+                return False
+        try:
+            async with self._write_slots:
+                self._check_open()
+                future: Future[bool] = Future()
+                self._jobs.put(_Job(_wipe, future, is_bare=True))
+                return await asyncio.wrap_future(future)
+        finally:
+            if not held:
+                self._lock.release()
 
     async def aclose(self) -> None:
         """Commits what is queued, then closes the readers before the writer, whose last checkpoint empties the log."""
@@ -150,9 +173,24 @@ class SqliteStore:
             if ends:
                 return
 
-    def _commit(self, jobs: list[_Job]) -> None:
-        if not jobs:
-            return
+    def _commit(self, group: list[_Job]) -> None:
+        jobs = [job for job in group if not job.is_bare]
+        if jobs:
+            self._commit_together(jobs)
+        for job in group:
+            if job.is_bare:
+                self._run_bare(job)
+
+    def _run_bare(self, job: _Job) -> None:
+        try:
+            with translated(self.where):
+                result = job.call(self._connection)
+        except BaseException as error:  # noqa: BLE001  # the caller must hear of it
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
+
+    def _commit_together(self, jobs: list[_Job]) -> None:
         try:
             with translated(self.where), self._connection.begin():
                 outcomes = [self._one(job, alone=len(jobs) == 1) for job in jobs]
@@ -177,6 +215,17 @@ class SqliteStore:
             if not _driver(self._connection).in_transaction:
                 raise  # a full disk or a failing one rolls everything back, and with it the jobs before this one
             return None, error
+
+
+def _wipe(connection: Connection) -> bool:
+    """False when a reader kept the log from being emptied."""
+    driver = _driver(connection)
+    try:
+        driver.execute("VACUUM")
+        [(busy, _, _)] = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        raise DBAPIError.instance("VACUUM", None, error, sqlite3.Error) from error
+    return not busy
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
@@ -223,6 +272,9 @@ class InlineStore:
             driver.execute("PRAGMA query_only=OFF")
         await asyncio.sleep(0)
         return result
+
+    async def erase(self) -> bool:
+        return _wipe(self._connection)
 
     async def aclose(self) -> None:
         self._connection.close()
