@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kalends.cli.removal import remove
+from kalends.cli.rights import rights
 from kalends.cli.session import (
     CONFLICT,
     FAILED,
@@ -244,6 +245,7 @@ async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, 
 
 
 accounts.add_command(remove)
+accounts.add_command(rights)
 
 
 def _try_again(conn: "Connection", account: str, now: "datetime") -> None:

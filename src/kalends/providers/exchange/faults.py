@@ -16,6 +16,7 @@ from kalends.providers.protocol import (
     AuthLost,
     CalendarGone,
     CursorExpired,
+    NotAllowed,
     ProviderError,
     Rejected,
     Throttled,
@@ -148,7 +149,7 @@ def error_of(message: Message, calendar: CalendarId | None) -> ProviderError:
 
 def _about_calendar(code: str, whose: str) -> ProviderError | None:
     if code in _NO_RIGHT:
-        return CalendarGone(
+        return NotAllowed(
             f"The service account may not act as {whose} ({code}). Give it the role ApplicationImpersonation "
             "with a management scope that includes this mailbox: kalends accounts rights prints how."
         )
@@ -159,7 +160,7 @@ def _about_calendar(code: str, whose: str) -> ProviderError | None:
     if code in _NO_CALENDAR:
         return CalendarGone(f"The mailbox {whose} has no calendar that can be opened ({code}).")
     if code == "ErrorAccessDenied":
-        return CalendarGone(
+        return NotAllowed(
             f"The service account may not open the calendar of {whose}. Give it the right to read it: "
             "kalends accounts rights prints how."
         )
