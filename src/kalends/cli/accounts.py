@@ -20,6 +20,7 @@ from kalends.cli.session import (
     show,
     with_hub,
 )
+from kalends.cli.trust import trust
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -173,7 +174,7 @@ def credentials(ctx: click.Context, name: str, password_file: Path | None) -> No
 
         def replace(conn: Connection) -> None:
             rows.update_credentials(conn, hub.seal, account.id, given, now, actor="cli")
-            _try_again(conn, account.id, now)
+            try_again(conn, account.id, now)
 
         await hub.store.run(replace)
         click.echo(f"The account “{name}” has new credentials and is being tried again.", err=True)
@@ -210,7 +211,7 @@ def change(
         "max_per_connection": max_per_connection,
     }
     given = {setting: value for setting, value in given.items() if value is not None}
-    without = {"authority_pem", "fingerprint"} if ca or pin or system_trust else set()
+    without = {"authority_pem", "fingerprint", "unverified"} if ca or pin or system_trust else set()
 
     async def work(hub: "Hub") -> None:
         await _change(hub, name, without, given, dry_run)
@@ -238,7 +239,7 @@ async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, 
     def replace(conn: Connection) -> None:
         rows.update_settings(conn, account.id, settings, now, actor="cli")
         grouping.group(conn, account.id, provider, now)
-        _try_again(conn, account.id, now)
+        try_again(conn, account.id, now)
 
     if not dry_run:
         await hub.store.run(replace)
@@ -246,9 +247,10 @@ async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, 
 
 accounts.add_command(remove)
 accounts.add_command(rights)
+accounts.add_command(trust)
 
 
-def _try_again(conn: "Connection", account: str, now: "datetime") -> None:
+def try_again(conn: "Connection", account: str, now: "datetime") -> None:
     from kalends.store import calendars, due
 
     members = calendars.of_account(conn, account)

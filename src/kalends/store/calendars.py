@@ -1,12 +1,15 @@
 """Calendars: which account reaches them, how far they are read, how healthy they are, and who listens for them."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, insert, select, update
 
 from kalends.store import audit, due, feed, polled
+from kalends.store.accounts import unverified_reason
 from kalends.store.due import Lease
 from kalends.store.feed import News
 from kalends.store.schema import accounts, bases, calendars, events, links, unreadable
@@ -57,6 +60,8 @@ class Health:
     account_state: str
     account_reason: str
     account_since: datetime
+    account_unverified: str
+    """Why its server's certificate is not verified; empty when it is."""
     privacy: str
     """The account's storage mode, P1 or P3."""
     lag_p50_ms: int | None
@@ -128,6 +133,7 @@ def list_health(conn: Connection, organization: str) -> list[Health]:
         accounts.c.state.label("account_state"),
         accounts.c.reason.label("account_reason"),
         accounts.c.since.label("account_since"),
+        accounts.c.settings.label("account_settings"),
         accounts.c.privacy,
         pulls.c.failures,
         pulls.c.lane,
@@ -162,6 +168,7 @@ def _health(
         account_state=row.account_state,
         account_reason=row.account_reason,
         account_since=row.account_since,
+        account_unverified=_unverified(row.account_settings),
         privacy=row.privacy,
         lag_p50_ms=_percentile(lags, 50),
         lag_p95_ms=_percentile(lags, 95),
@@ -172,6 +179,11 @@ def _health(
         woken_at=row.due_at if row.lane == due.NEWS else None,
         polling=why_polled.get(calendar.id, ""),
     )
+
+
+@lru_cache(maxsize=256)
+def _unverified(settings: str) -> str:
+    return unverified_reason(json.loads(settings))
 
 
 def set_state(

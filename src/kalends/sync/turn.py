@@ -245,7 +245,8 @@ def _tell(connection: Open, error: BaseException, calendar: str) -> None:
 
 def _if_all_are(conn: Connection, account: Account, verdict: Verdict) -> str | None:
     """An account none of whose calendars can be read is itself in trouble: its address, its certificate, its server."""
-    if verdict.outcome is not Outcome.UNAVAILABLE or account.state == accounts.DEGRADED:
+    is_said = account.state == accounts.DEGRADED and account.reason != accounts.unverified_reason(account.settings)
+    if verdict.outcome is not Outcome.UNAVAILABLE or is_said:
         return None
     members = calendars.of_account(conn, account.id)
     return accounts.DEGRADED if all(member.state == calendars.DEGRADED for member in members) else None

@@ -22,13 +22,13 @@ class Check:
         try:
             lists = await directory.room_lists(self.client)
         except AuthLost as error:
-            yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
+            yield self._reached()
             yield Finding("sign-in", False, str(error))
             return
         except ProviderError as error:
             yield Finding("connection", False, str(error))
             return
-        yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
+        yield self._reached()
         yield Finding("sign-in", True, "The service account may use EWS.")
         yield self._of_lists(len(lists))
         if self.settings.impersonate:
@@ -36,6 +36,16 @@ class Check:
         if calendar is not None:
             async for finding in self._of_calendar(calendar):
                 yield finding
+
+    def _reached(self) -> Finding:
+        if self.settings.trust.unverified is None:
+            return Finding("connection", True, f"{self.client.host} answers over verified TLS.")
+        return Finding(
+            "connection",
+            True,
+            f"{self.client.host} answers, but its certificate is not verified: anybody in between could be answering.",
+            warning=True,
+        )
 
     def _of_lists(self, count: int) -> Finding:
         if count:

@@ -21,7 +21,7 @@ from kalends.providers.protocol import Cursor, Finding, Heard, Known, Page, Remo
 _STREAMS = 64
 """More connections than any server's HangingConnectionLimit lets one account hold open."""
 
-_DELEGATE = "the service account opens it as a delegate, and Exchange lets no delegate listen"
+_DELEGATE = "the service account opens it as a delegate"
 
 
 class ExchangeProvider:
