@@ -5,7 +5,9 @@ One server runs with one account per trouble, so that every test is also about t
 
 import asyncio
 import html
+import json
 import signal
+import sqlite3
 import time
 import urllib.parse
 import urllib.request
@@ -18,7 +20,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from kalends.cli import kalends as program
 from kalends.config import EXIT_CONFIG
 from postgres import Cluster
 from sync.processes import (
@@ -36,6 +40,7 @@ from sync.processes import (
     serving,
     set_up,
     stored,
+    variables,
     wait_for,
 )
 
@@ -329,7 +334,7 @@ def test_a_damaged_database_stops_the_start_with_what_to_do_and_is_left_as_it_is
 
     done = kalends(made, "serve")
 
-    assert done.returncode == 75
+    assert done.returncode == 1, "starting it again mends nothing"
     assert "is damaged" in done.stderr
     assert "put the last backup in its place" in done.stderr
     assert "Traceback" not in done.stderr
@@ -342,8 +347,56 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 
     done = kalends(config(tmp_path), "serve")
 
-    assert done.returncode == 75
+    assert done.returncode == 1
     assert "is not a Kalends database. Check the path" in done.stderr
+
+
+def test_a_database_of_a_newer_version_stops_the_start_for_good(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    assert kalends(made, "db", "upgrade").returncode == 0
+    with sqlite3.connect(tmp_path / "kalends.sqlite3") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+
+    done = kalends(made, "serve")
+
+    assert done.returncode == EXIT_CONFIG
+    assert "written by a newer Kalends" in done.stderr
+    assert "Start the newer version again" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "says"),
+    [
+        ("postgresql://127.0.0.1:1/kalends", 75, "can't be reached"),
+        ("sqlite:////proc/no/kalends.sqlite3", EXIT_CONFIG, "can't be created"),
+    ],
+)
+def test_only_what_may_mend_by_itself_asks_to_be_tried_later(tmp_path: Path, url: str, code: int, says: str) -> None:
+    done = kalends(config(tmp_path, url), "db", "upgrade")
+
+    assert done.returncode == code
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_misspelt_variable_is_said_with_the_nearest_setting(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    typo = {**variables(made), "KALENDS_PROT": "9", "KALENDS_SANDBOX_CONTROL": "of another program"}
+    said = "KALENDS_PROT is no setting and changes nothing. Did you mean “KALENDS_PORT”?"
+
+    doctor = CliRunner().invoke(program, ["doctor"], env=typo)
+    checked = CliRunner().invoke(program, ["config", "check"], env=typo)
+    server = Program.start("kalends", "serve", env=typo)
+    try:
+        started = server.said("KALENDS_PROT")
+    finally:
+        server.end()
+
+    assert f"! configuration: {said}" in doctor.stdout
+    assert (checked.exit_code, checked.stderr.strip()) == (0, said)
+    assert json.loads(started)["reason"] == said
+    assert "KALENDS_SANDBOX_CONTROL" not in doctor.output + checked.output + "".join(server.errors)
 
 
 def test_a_missing_key_stops_the_start_and_says_where_it_belongs(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`kalends doctor`: everything that can be checked, one line each, each with what to do."""
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kalends.cli.session import FAILED, configuration, json_option, say, with_hub
+from kalends.config import misspelt
 
 if TYPE_CHECKING:
     from kalends.app import Hub
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check everything that can be checked, one line each. Exit 1 if something needs you."""
     config = configuration(ctx)
+    for sentence in misspelt(os.environ):
+        facts = {"step": "configuration", "ok": True, "warning": True, "detail": sentence}
+        say(facts, as_json, f"! configuration: {sentence}")
     say({"step": "configuration", "ok": True}, as_json, "✓ configuration: every setting can be used")
 
     async def work(hub: "Hub") -> bool:

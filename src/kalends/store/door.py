@@ -19,6 +19,7 @@ from kalends.store.errors import (
     StoreFull,
     StoreLocked,
     StoreReadOnly,
+    StoreRefused,
     StoreUnreachable,
     translated,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreReadOnly",
+    "StoreRefused",
     "StoreUnreachable",
     "inline_store",
     "open_store",
@@ -95,7 +97,7 @@ def _open_sqlite(file: str, exclusive: bool) -> SqliteStore:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        raise StoreUnreachable(
+        raise StoreRefused(
             f"The database {path} can't be created: {error.strerror}. Check the folder and this user's right to write it."
         ) from error
     lock = FileLock(path)
