@@ -22,8 +22,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from kalends.app import open_hub
 from kalends.cli import kalends as program
 from kalends.config import EXIT_CONFIG
+from kalends.model.time import Span
+from kalends.store import calendars, events
 from postgres import Cluster
 from sync.processes import (
     Program,
@@ -238,6 +241,38 @@ def test_an_endless_series_from_1999_is_read_as_far_as_anybody_looks(scene: Scen
 
     wait_for(in_step, scene.server.alive)
     assert len(scene.world.truth(ADA)) > 100
+
+
+def test_a_meeting_with_5000_attendees_is_kept_whole_and_told_in_part(scene: Scene) -> None:
+    guests = [f"guest.number.{n}@elsewhere.example" for n in range(5_000)]
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    meeting = {"subject": "All hands", "start": noon.isoformat(), "minutes": 30}
+    scene.world.act("create", ADA, **meeting, required=guests[1:], rooms=["good@t.example"])
+    scene.world.call("POST", "/settle")
+
+    def in_step() -> bool:
+        made = config(scene.folder)
+        return all(stored(made, one) == scene.world.truth(one) for one in (ADA, "good@t.example"))
+
+    wait_for(in_step, scene.server.alive)
+
+    [space] = [one for one in api(scene.url, "/v1/spaces?limit=500")["items"] if one["name"] == "good@t.example"]
+    span = urllib.parse.urlencode({"from": noon.isoformat(), "to": (noon + timedelta(hours=1)).isoformat()})
+    [told] = api(scene.url, f"/v1/spaces/{space['id']}/events?{span}")["items"]
+    assert (told["attendee_count"], len(told["attendees"])) == (5_000, 500)
+    held = _attendees(config(scene.folder), "good@t.example", noon)
+    assert {address for address in held if address.startswith("guest")} == set(guests[1:])
+    assert "good" in scene.page()
+
+
+def _attendees(made: Any, address: str, at: datetime) -> list[str]:
+    async def look() -> list[str]:
+        async with open_hub(made) as hub:
+            [calendar] = await hub.store.read(calendars.find, hub.organization, address)
+            found = await hub.store.read(events.in_span, [calendar.id], Span(at, at + timedelta(minutes=1)))
+            return [attendee.party.address for event in found[calendar.id] for attendee in event.attendees]
+
+    return asyncio.run(look())
 
 
 def test_a_wrong_password_reaches_the_server_once(scene: Scene) -> None:

@@ -12,6 +12,9 @@ from kalends.model.event import Response
 from kalends.model.privacy import Audience
 from kalends.store.event_rows import key_of
 
+MOST_ATTENDEES = 500
+"""In one event: an answer stays readable when a whole company is invited."""
+
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -62,7 +65,8 @@ class EventShape(Shape):
     organizer: PartyShape | None
     location: str | None
     description: str | None
-    attendees: list[AttendeeShape]
+    attendees: list[AttendeeShape] = Field(description=f"The first {MOST_ATTENDEES} of them.")
+    attendee_count: int = Field(description="How many there are.")
     original_start: AwareDatetime | None
 
 
@@ -195,8 +199,9 @@ def event_shape(room: RoomView, meeting: Meeting) -> EventShape:
         description=shown.description,
         attendees=[
             AttendeeShape(name=a.party.name, address=a.party.address, role=a.role, response=a.response)
-            for a in shown.attendees
+            for a in shown.attendees[:MOST_ATTENDEES]
         ],
+        attendee_count=len(shown.attendees),
         original_start=shown.original_start,
     )
 
