@@ -273,3 +273,27 @@ def test_a_delegate_without_a_right_is_told_which_is_missing(scene: Scene) -> No
     assert done.exit_code == 3
     assert "kalends accounts rights" in rows(done)[0]["reason"]
     assert proved.exit_code == 0, proved.output
+
+
+# What all calendars of an account have in common.
+
+
+def test_what_keeps_an_account_s_calendars_out_of_step_is_said_once(scene: Scene) -> None:
+    scene.add("rooms@t.example", "wrong", ASPEN, "birch@t.example", streams=True)
+    server = serving(scene.made)
+    try:
+        url = address_of(server)
+
+        def states() -> set[str]:
+            return {one["state"] for one in api(url, "/v1/calendars")["items"]}
+
+        wait_for(lambda: api(url, "/v1/accounts")["items"][0]["state"] == "reauthenticate", server.alive)
+        wait_for(lambda: "degraded" in states(), server.alive)
+    finally:
+        server.end()
+
+    said = rows(invoked(scene.made, "doctor", "--json"))
+    [whole] = [row for row in said if "They can't be kept in step" in row.get("detail", "")]
+    assert whole["step"].startswith("hq, ")
+    assert "127.0.0.1 refuses the service account" in whole["detail"]
+    assert [row for row in said if row["step"].endswith("@t.example") and "refuses" in row["detail"]] == []

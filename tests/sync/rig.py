@@ -38,6 +38,7 @@ class Mortal:
 
     store: Store
     is_dead: bool = False
+    trouble: str = ""
 
     @property
     def where(self) -> str:

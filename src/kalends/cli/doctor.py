@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +13,7 @@ from kalends.config import misspelt
 if TYPE_CHECKING:
     from kalends.app import Hub
     from kalends.providers.protocol import Finding
+    from kalends.store.calendars import Health
 
 
 @click.command()
@@ -42,7 +43,6 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
-    from collections import Counter
     from dataclasses import replace
 
     from kalends.providers.protocol import Checker, Finding
@@ -59,16 +59,35 @@ async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
                 yield replace(finding, step=f"{account.name}, {finding.step}")
     finally:
         await connections.aclose()
-    healths = await hub.store.read(calendars.list_health, hub.organization)
-    for (account_name, why), count in sorted(
-        Counter((h.account_name, h.polling) for h in healths if h.polling).items()
-    ):
-        these = "1 calendar" if count == 1 else f"{count} calendars"
-        yield Finding(f"{account_name}, {these}", True, f"Changes are not told but found. {why}", warning=True)
+    for finding in _of_calendars(await hub.store.read(calendars.list_health, hub.organization)):
+        yield finding
+
+
+def _of_calendars(healths: "Sequence[Health]") -> "Iterator[Finding]":
+    """One line per cause: what an account's calendars have in common is said once."""
+    from collections import Counter
+
+    from kalends.providers.protocol import Finding
+    from kalends.store import calendars
+
+    common = Counter((h.account_name, h.account_reason) for h in healths if _is_account_s(h))
+    for (account, why), count in sorted(common.items()):
+        yield Finding(f"{account}, {_these(count)}", False, f"They can't be kept in step. {why}")
+    polled = Counter((h.account_name, h.polling) for h in healths if h.polling)
+    for (account, why), count in sorted(polled.items()):
+        yield Finding(f"{account}, {_these(count)}", True, f"Changes are not told but found. {why}", warning=True)
     for health in healths:
         calendar = health.calendar
-        if calendar.state != calendars.IN_SYNC:
+        if calendar.state != calendars.IN_SYNC and not _is_account_s(health):
             yield Finding(calendar.address, calendar.state == calendars.CATCHING_UP, calendar.reason)
         if health.unreadable:
             detail = f"{health.unreadable} meetings could not be read; the rest of the calendar goes on."
             yield Finding(calendar.address, True, detail, warning=True)
+
+
+def _is_account_s(health: "Health") -> bool:
+    return health.calendar.state == "degraded" and health.calendar.reason == health.account_reason
+
+
+def _these(count: int) -> str:
+    return "1 calendar" if count == 1 else f"{count} calendars"

@@ -25,7 +25,7 @@ ACCOUNT_WORDS = {
     "new": "New",
     "in_sync": "In sync",
     "degraded": "Degraded",
-    "reauthenticate": "Sign in again",
+    "reauthenticate": "Refused",
     "paused": "Paused",
 }
 

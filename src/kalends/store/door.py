@@ -54,6 +54,8 @@ T = TypeVar("T")
 class Store(Protocol):
     where: str
     """The database in words, without its password."""
+    trouble: str
+    """Why nothing could be written when somebody last tried, in a sentence; empty when it could."""
 
     async def run(self, f: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `f` in one transaction. A cancelled caller can't know whether it was committed."""

@@ -97,6 +97,7 @@ class SqliteStore:
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="kalends-read")
         self._closed = False
         self.commits = 0
+        self.trouble = ""
         with translated(self.where):
             self._connection = self._writer.connect()
         self._thread = threading.Thread(target=self._write, name="kalends-write", daemon=True)
@@ -191,6 +192,7 @@ class SqliteStore:
             job.future.set_result(result)
 
     def _commit_together(self, jobs: list[_Job]) -> None:
+        before = self._changes()
         try:
             with translated(self.where), self._connection.begin():
                 outcomes = [self._one(job, alone=len(jobs) == 1) for job in jobs]
@@ -198,11 +200,21 @@ class SqliteStore:
             _roll_back(self._connection)
             outcomes = [(None, error)] * len(jobs)
         self.commits += 1
+        self._note([error for _, error in outcomes], self._changes() > before)
         for job, (result, failure) in zip(jobs, outcomes, strict=True):
             if failure is None:
                 job.future.set_result(result)
             else:
                 job.future.set_exception(failure)
+
+    def _note(self, errors: list[BaseException | None], has_written: bool) -> None:
+        """A full disk lets transactions through that wrote nothing: those prove nothing."""
+        trouble = next((str(error) for error in errors if isinstance(error, StoreError)), "")
+        if trouble or has_written:
+            self.trouble = trouble
+
+    def _changes(self) -> int:
+        return _driver(self._connection).total_changes
 
     def _one(self, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
         """One job of a group. Its failure is an outcome; only what took the whole transaction along is raised."""
@@ -245,6 +257,7 @@ class InlineStore:
 
     def __init__(self, path: Path | None = None) -> None:
         self.where = str(path or "the database in memory")
+        self.trouble = ""
         self.engine = sqlite_engine(path, durable=False)
         self._connection = self.engine.connect()
 
