@@ -88,6 +88,11 @@ def list_all(conn: Connection, organization: str) -> list[Account]:
     return sorted((_account(row) for row in rows), key=lambda account: (account.name, account.id))
 
 
+def all_ids(conn: Connection) -> frozenset[str]:
+    """Of every organization."""
+    return frozenset(conn.execute(select(accounts.c.id)).scalars())
+
+
 def credentials(conn: Connection, seal: Seal, id: str) -> dict[str, Any]:
     """The account's credentials, opened. Raises SealError; KeyError if there is no such account."""
     sealed = conn.execute(select(accounts.c.sealed).where(accounts.c.id == id)).scalar_one_or_none()

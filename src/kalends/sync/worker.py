@@ -17,7 +17,7 @@ import structlog
 
 from kalends.bus import POLL_SECONDS, Bus, Topic
 from kalends.clock import Clock
-from kalends.store import due, removal, retention
+from kalends.store import accounts, due, removal, retention
 from kalends.store.door import Connection, Store, StoreError
 from kalends.store.due import ROUTINE, SLACK, Lease, Since, since_after
 from kalends.sync import pull, stream
@@ -113,11 +113,13 @@ class Worker:
                     await self._stopping.wait()
 
     async def _keep_wiping(self) -> None:
-        """On SQLite nobody but the process that serves the files may do so (`store/sqlite.py`)."""
+        """Nothing is left of removed accounts: not in memory, nor in SQLite's files, which only the process that serves
+        them may write anew (`store/sqlite.py`)."""
         while not self._stopping.is_set():
             try:
                 if await self.store.read(removal.is_erasing_wanted) and await self.store.erase():
                     await self.store.run(removal.erased)
+                await self.turns.connections.keep(await self.store.read(accounts.all_ids))
             except StoreError as error:
                 _log.error("erasing", verdict="store", reason=str(error))
             with suppress(TimeoutError):
