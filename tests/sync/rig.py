@@ -19,6 +19,7 @@ from kalends.seal import Seal
 from kalends.store import accounts, calendars, due, events, organizations, spaces
 from kalends.store.accounts import Account
 from kalends.store.calendars import Calendar
+from kalends.store.contents import Contents
 from kalends.store.door import Store, StoreError, inline_store
 from kalends.sync.connections import Connections
 from kalends.sync.turn import Turns
@@ -72,6 +73,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.seal = Seal([b"k" * 32], self.ids.noise)
+        self.contents = Contents(b"c" * 32, self.ids.noise)
         self.metrics = Metrics()
 
     async def furnish(self, privacy: str = "P3", per_stream: int | None = None, password: str = "right") -> None:
@@ -116,7 +118,7 @@ class Rig:
         rng, store = random.Random(seed), Mortal(self.store)
         build = factory(self.towns, **self.traits)
         connections = Connections(store, self.seal, {"scripted": build}, self.clock, rng)
-        turns = Turns(store, self.bus, self.clock, rng, self.metrics, connections, max(1, places // 2))
+        turns = Turns(store, self.bus, self.clock, rng, self.metrics, connections, self.contents, max(1, places // 2))
         worker = Worker(store, self.bus, self.clock, turns, places, streams)
         task = asyncio.get_running_loop().create_task(worker.run(), name=f"worker-{seed}")
         self.workers.append((worker, task, store))
@@ -162,7 +164,9 @@ class Rig:
 
     async def stored(self, address: str, around: timedelta = FAR) -> list[Event]:
         now = self.clock.now()
-        found = await self.store.read(events.in_span, [address], Span(now - timedelta(days=6), now + around))
+        found = await self.store.read(
+            events.in_span, self.contents, [address], Span(now - timedelta(days=6), now + around)
+        )
         return found[address]
 
     async def subjects(self, address: str) -> list[str | None]:

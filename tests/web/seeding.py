@@ -19,6 +19,7 @@ from kalends.model.time import Dates, Span
 from kalends.providers.protocol import Cursor, Page
 from kalends.seal import Seal
 from kalends.store import access, accounts, calendars, due, events, organizations, spaces
+from kalends.store.contents import Contents
 from kalends.store.door import Connection, Store, inline_store
 from kalends.web.app import Web, make_web
 
@@ -59,6 +60,7 @@ class Wires:
     clock: Clock
     ids: SeededIds
     organization: str = "org_1"
+    contents: Contents = field(default_factory=lambda: Contents(b"c" * 32, SeededIds(Random(8)).noise))
     base_url: str = "http://127.0.0.1"
     version: str = "0.1.0"
     bus: LocalBus = field(default_factory=LocalBus)
@@ -151,7 +153,7 @@ def put(conn: Connection, wires: Wires, key: str, held: Iterable[Event], removed
     gone = frozenset(ItemId(f"item-{uid}") for uid in removed)
     window = Span(now - timedelta(days=7), now + timedelta(days=400))
     page = Page(events=tuple(held), removed=gone, cursor=Cursor("1"), more=False)
-    events.apply(conn, lease, calendar, page, window, now, measure_lag=True)
+    events.apply(conn, wires.contents, lease, calendar, page, window, now, measure_lag=True)
     calendars.verified(conn, calendar, now)
     for one in leases:
         due.finish(conn, one, now, timedelta(minutes=5), timedelta(0))

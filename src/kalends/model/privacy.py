@@ -29,10 +29,16 @@ class Audience(StrEnum):
 
 
 class Mode(StrEnum):
-    """How much of its meetings an account lets Kalends hold."""
+    """How much of its meetings an account lets Kalends hold; the later, the more."""
 
+    PASS_THROUGH = "P0"  # noqa: S105  # a mode, no password
+    """When somebody is busy, ids, and a keyed hash that tells that a meeting changed. Details are read when a page asks."""
     BUSY_ONLY = "P1"
+    """When somebody is busy, and the zone a meeting was made in."""
+    MINIMAL = "P2"
+    """Also subject and organizer, until the meeting is over."""
     FULL = "P3"
+    """Whole meetings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +88,28 @@ def view(event: Event, audience: Audience, mode: str) -> EventView:
 
 
 def keep(event: Event, mode: str) -> Event:
-    """What the store may hold of `event`: everything, or when somebody is busy and nothing else."""
+    """What the store may hold of `event` while it lasts: everything, who and what, or when somebody is busy and no more."""
     if mode == Mode.FULL:
         return event
+    # Nobody is ever shown who meets in private, and a master says nothing that its instances don't.
+    named = mode == Mode.MINIMAL and not event.is_private and event.kind is not Kind.SERIES
+    is_placed = mode in (Mode.BUSY_ONLY, Mode.MINIMAL)
     return replace(
         event,
-        subject=None,
+        subject=event.subject if named else None,
+        organizer=event.organizer if named else None,
         location=None,
         description=None,
-        organizer=None,
         attendees=(),
         recurrence=None,
-        zone=Zone(event.zone.iana or "", event.zone.iana),
+        zone=Zone(event.zone.iana or "", event.zone.iana) if is_placed else Zone("", None),
         sensitivity=Sensitivity.PRIVATE if event.is_private else Sensitivity.NORMAL,
     )
+
+
+def keep_at(event: Event, mode: str, now: datetime) -> Event:
+    """The same, as of `now`: mode P2 forgets who and what once a meeting is over."""
+    kept = keep(event, mode)
+    if mode == Mode.MINIMAL and event.span.end <= now:
+        return replace(kept, subject=None, organizer=None)
+    return kept

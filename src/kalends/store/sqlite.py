@@ -55,6 +55,7 @@ def sqlite_engine(path: Path | None, *, reads: bool = False, checkpoints: bool =
     )
     engine = create_engine("sqlite://", creator=connect, hide_parameters=True, **pool)
     pragmas = ["foreign_keys=ON", f"synchronous={'FULL' if durable else 'OFF'}", "temp_store=MEMORY"]
+    pragmas.append("secure_delete=ON")  # what is erased is overwritten, not only unlinked
     if reads:
         pragmas = ["query_only=ON", "temp_store=MEMORY"]
     elif path is not None:

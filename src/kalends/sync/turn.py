@@ -18,6 +18,7 @@ from kalends.metrics import Metrics
 from kalends.providers.protocol import AuthLost, ProviderError, Streamer, Unavailable
 from kalends.store import accounts, calendars, due
 from kalends.store.accounts import Account
+from kalends.store.contents import Contents
 from kalends.store.door import Connection, Store, StoreError
 from kalends.store.due import NEWS, ROUTINE, Lease, LeaseLost
 from kalends.sync import pull
@@ -40,6 +41,7 @@ class Turns:
     rng: random.Random
     metrics: Metrics
     connections: Connections
+    contents: Contents
     pulls_per_account: int
 
     async def run(self, lease: Lease) -> None:
@@ -67,7 +69,7 @@ class Turns:
             async with self.connections.using(begun.account) as connection:
                 if await self._stands_back(lease, self._crowded(connection, lease) or connection.circuit.wait()):
                     return
-                turn = Pull(self.store, self.bus, self.clock, lease, begun, connection)
+                turn = Pull(self.store, self.bus, self.clock, self.contents, lease, begun, connection)
                 await self._run_pull(turn)
         except (LeaseLost, StoreError):
             raise

@@ -8,12 +8,15 @@ from prometheus_client import CollectorRegistry
 from kalends.bus import Bus
 from kalends.clock import Clock
 from kalends.ids import Ids
+from kalends.store.contents import Contents
 from kalends.store.door import Store
 
 
 class Wiring(Protocol):
     @property
     def store(self) -> Store: ...
+    @property
+    def contents(self) -> Contents: ...
     @property
     def bus(self) -> Bus: ...
     @property

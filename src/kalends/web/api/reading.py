@@ -105,7 +105,7 @@ async def events(
     room = await _room(kit, space)
     if room.calendar is None:
         return EventPage(items=[], next=None)
-    found = await kit.hub.store.read(read_span, room.calendar.id, span)
+    found = await kit.hub.store.read(read_span, kit.hub.contents, room.calendar.id, span)
     meetings = [meeting(event, room.zone) for event in found]
     inside = sorted((m for m in meetings if m.span.overlaps(span)), key=lambda m: (m.span, m.event.item))
     by_place = {f"{number:06}": m for number, m in enumerate(inside)}
@@ -157,7 +157,7 @@ async def _room(kit: Kit, id_: str) -> RoomView:
     space, calendars = await _space(kit, id_)
     now = kit.hub.clock.now()
     known = sorted(calendars)
-    events = await kit.hub.store.read(read_events, known, horizon(now)) if known else {}
+    events = await kit.hub.store.read(read_events, kit.hub.contents, known, horizon(now)) if known else {}
     return room_view(space, calendars, events, kit.hub.clock.now(), kit.policy)
 
 
