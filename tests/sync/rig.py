@@ -52,6 +52,10 @@ class Mortal:
         self._check()
         return await self.store.read(f, *args, **kwargs)
 
+    async def scrub(self) -> bool:
+        self._check()
+        return await self.store.scrub()
+
     async def aclose(self) -> None: ...
 
     def _check(self) -> None:

@@ -1,8 +1,8 @@
 """Who may see what of a meeting: one function for pages, panels, API, feed and log, and one for what is kept at all.
 
-Whatever leaves Kalends about a meeting is an `EventView`, and only `view` makes one. Private (any sensitivity but
-normal) masks subject, organizer, location, description and attendees for everybody; a single private meeting of a
-series is masked by itself. Masked fields are absent, not replaced: what isn't there can't leak.
+Whatever leaves Kalends about a meeting is an `EventView`, and only `view` makes one; what is stored went through `keep_at`.
+Private (any sensitivity but normal) masks subject, organizer, location, description and attendees for everybody; a single
+private meeting of a series is masked by itself. Masked fields are absent, not replaced: what isn't there can't leak.
 """
 
 from dataclasses import dataclass, replace
@@ -63,28 +63,44 @@ class EventView:
     original_start: datetime | None = None
 
 
-def view(event: Event, audience: Audience, mode: str) -> EventView:
-    """The only way a meeting leaves Kalends. A mode that isn't known shows as little as the most careful one."""
+def view(event: Event, audience: Audience, mode: str, details: Event | None = None) -> EventView:
+    """The only way a meeting leaves Kalends. A mode that isn't known shows as little as the most careful one.
+
+    `details`: in mode P0, the same meeting as its calendar tells it at this moment; not for doors.
+    """
+    is_private = event.is_private or (details is not None and details.is_private)
     bare = EventView(
-        title=PRIVATE if event.is_private else BOOKED,
+        title=PRIVATE if is_private else BOOKED,
         span=event.span,
         dates=event.dates,
         kind=event.kind,
         show_as=event.show_as,
         response=event.response,
         is_cancelled=event.is_cancelled,
-        is_private=event.is_private,
+        is_private=is_private,
         takes_time=event.takes_time,
         original_start=event.original_start,
     )
-    if event.is_private or mode != Mode.FULL or audience is Audience.LOG:
+    told = _told(event, audience, mode, details)
+    if is_private or told is None or audience is Audience.LOG:
         return bare
-    title = (event.subject or "").strip() or UNTITLED
-    named = replace(bare, title=title, subject=event.subject, organizer=event.organizer)
+    title = (told.subject or "").strip() or UNTITLED
+    named = replace(bare, title=title, subject=told.subject, organizer=told.organizer)
     if audience is Audience.DISPLAY:
-        organizer = Party(event.organizer.name, "") if event.organizer and event.organizer.name else None
+        organizer = Party(told.organizer.name, "") if told.organizer and told.organizer.name else None
         return replace(named, organizer=organizer)
-    return replace(named, location=event.location, description=event.description, attendees=event.attendees)
+    if mode == Mode.MINIMAL:
+        return named
+    return replace(named, location=told.location, description=told.description, attendees=told.attendees)
+
+
+def _told(event: Event, audience: Audience, mode: str, details: Event | None) -> Event | None:
+    """Where the content comes from; None when there is none to show."""
+    if mode == Mode.PASS_THROUGH:
+        return details if audience is not Audience.DISPLAY else None
+    if mode == Mode.MINIMAL:
+        return event if (event.subject, event.organizer) != (None, None) else None  # forgotten once it is over
+    return event if mode == Mode.FULL else None
 
 
 def keep(event: Event, mode: str) -> Event:

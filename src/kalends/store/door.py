@@ -61,6 +61,10 @@ class Store(Protocol):
         """Runs `f` on one snapshot, where writing is refused."""
         ...
 
+    async def scrub(self) -> bool:
+        """What was erased is overwritten in the log too; False: not yet, or not by this process. Ask again later."""
+        ...
+
     async def aclose(self) -> None: ...
 
 

@@ -93,6 +93,8 @@ class SqliteStore:
         self._write_slots = asyncio.Semaphore(WAITING)
         self._read_slots = asyncio.Semaphore(WAITING)
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="kalends-read")
+        self._checkpoints = checkpoints
+        self._scrubs: queue.SimpleQueue[Future[bool]] = queue.SimpleQueue()
         self._closed = False
         self.commits = 0
         with translated(self.where):
@@ -112,6 +114,15 @@ class SqliteStore:
             self._check_open()
             call = partial(self._read, lambda connection: f(connection, *args, **kwargs))
             return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+
+    async def scrub(self) -> bool:
+        """Only the server may, the one checkpointer. What a command erased beside it goes when the server scrubs."""
+        if not self._checkpoints:
+            return False
+        future: Future[bool] = Future()
+        self._scrubs.put(future)
+        await self.run(_nothing)  # the writer looks for wishes after each commit
+        return await asyncio.wrap_future(future)
 
     async def aclose(self) -> None:
         """Commits what is queued, then closes the readers before the writer, whose last checkpoint empties the log."""
@@ -148,6 +159,7 @@ class SqliteStore:
                 else:
                     group.append(following)
             self._commit([job for job in group if job.future.set_running_or_notify_cancel()])
+            self._scrub()
             if ends:
                 return
 
@@ -167,6 +179,16 @@ class SqliteStore:
             else:
                 job.future.set_exception(failure)
 
+    def _scrub(self) -> None:
+        """Empties the log for those who wish it. It stays when a reader still needs it, which is no failure."""
+        while not self._scrubs.empty():
+            future = self._scrubs.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(_emptied(self._connection))
+                except sqlite3.Error:
+                    future.set_result(False)
+
     def _one(self, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
         """One job of a group. Its failure is an outcome; only what took the whole transaction along is raised."""
         if alone:
@@ -178,6 +200,16 @@ class SqliteStore:
             if not _driver(self._connection).in_transaction:
                 raise  # a full disk or a failing one rolls everything back, and with it the jobs before this one
             return None, error
+
+
+def _nothing(conn: Connection) -> None:
+    pass
+
+
+def _emptied(connection: Connection) -> bool:
+    """Whether the log was written back and cut to nothing."""
+    busy = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
@@ -224,6 +256,9 @@ class InlineStore:
             driver.execute("PRAGMA query_only=OFF")
         await asyncio.sleep(0)
         return result
+
+    async def scrub(self) -> bool:
+        return _emptied(self._connection)
 
     async def aclose(self) -> None:
         self._connection.close()

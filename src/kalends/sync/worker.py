@@ -21,6 +21,7 @@ from kalends.store import due, retention
 from kalends.store.door import Connection, Store, StoreError
 from kalends.store.due import ROUTINE, SLACK, Lease, Since, since_after
 from kalends.sync import pull, stream
+from kalends.sync.forgetting import Forgetting
 from kalends.sync.turn import Turns
 
 BATCH = 32
@@ -69,6 +70,7 @@ class Worker:
                 group.create_task(self._keep_claiming("pull", self.turns_at_once, pull.LEASE, DRAIN_SECONDS))
                 group.create_task(self._keep_claiming("stream", self.streams_at_once, stream.LEASE, 0))
                 group.create_task(self._keep_house())
+                group.create_task(self._forgetting().run(self._stopping))
         finally:
             await self.turns.connections.aclose()
 
@@ -108,6 +110,9 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(HOUSEKEEPING.total_seconds()):
                     await self._stopping.wait()
+
+    def _forgetting(self) -> Forgetting:
+        return Forgetting(self.store, self.turns.contents, self.bus, self.clock)
 
     async def _let_go(self, trim: Callable[[Connection, datetime], int], kept: timedelta) -> None:
         before = self.clock.now() - kept
