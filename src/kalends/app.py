@@ -22,6 +22,7 @@ from kalends.store import accounts, due, organizations
 from kalends.store.contents import Contents
 from kalends.store.door import Connection, Store, open_store
 from kalends.sync.connections import Connections, ProviderFactory
+from kalends.sync.details import LiveDetails
 from kalends.sync.turn import Turns
 from kalends.sync.worker import Worker
 
@@ -38,6 +39,7 @@ class Hub:
     seal: Seal
     contents: Contents
     organization: str
+    details: LiveDetails
     factories: Mapping[str, ProviderFactory]
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -95,7 +97,12 @@ async def open_hub(config: Config, *, exclusive: bool = False) -> AsyncIterator[
         if exclusive and config.url.startswith("sqlite"):
             await store.run(due.break_leases, clock.now())
         async with _bus_of(config) as bus:
-            yield Hub(config, clock, ids, store, bus, seal, contents, organization, factories(ids.rng))
+            makers = factories(ids.rng)
+            details = LiveDetails(store, Connections(store, seal, makers, clock, ids.rng), clock)
+            try:
+                yield Hub(config, clock, ids, store, bus, seal, contents, organization, details, makers)
+            finally:
+                await details.aclose()
     finally:
         await store.aclose()
 

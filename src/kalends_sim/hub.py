@@ -19,6 +19,8 @@ from kalends.seal import KEY_BYTES, Noise, Seal
 from kalends.store import accounts, due, organizations
 from kalends.store.contents import Contents
 from kalends.store.door import Connection, InlineStore, inline_store
+from kalends.sync.connections import Connections
+from kalends.sync.details import LiveDetails
 from kalends.sync.directory import Linked, Linker, rooms_of
 from kalends_sandbox.world import ServiceAccount
 from kalends_sim.loop import SimLoop
@@ -62,6 +64,7 @@ class Site:
             now = self.clock.now()
             organization = organizations.ensure_default(conn, ids.new("org"), "Tidewater", "sim", now)
             contents = organizations.contents(conn, seal, ids.noise, organization.id)
+        makers = factories(ids.rng)
         config = Config(data_folder=self.file.parent)
         return Hub(
             config,
@@ -72,7 +75,8 @@ class Site:
             seal,
             contents,
             organization.id,
-            factories(ids.rng),
+            LiveDetails(store, Connections(store, seal, makers, self.clock, ids.rng), self.clock),
+            makers,
         )
 
 

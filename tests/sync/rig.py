@@ -16,11 +16,12 @@ from kalends.metrics import Metrics
 from kalends.model.event import Event
 from kalends.model.time import Span
 from kalends.seal import Seal
-from kalends.store import accounts, calendars, due, events, organizations, spaces
+from kalends.store import accounts, calendars, due, events, feed, organizations, spaces
 from kalends.store.accounts import Account
 from kalends.store.calendars import Calendar
 from kalends.store.contents import Contents
 from kalends.store.door import Store, StoreError, inline_store
+from kalends.store.feed import Change
 from kalends.sync.connections import Connections
 from kalends.sync.turn import Turns
 from kalends.sync.worker import Worker
@@ -172,6 +173,10 @@ class Rig:
             events.in_span, self.contents, [address], Span(now - timedelta(days=6), now + around)
         )
         return found[address]
+
+    async def news(self) -> list[Change]:
+        """All of the feed."""
+        return list((await self.store.read(feed.after, ORG, None)).changes)
 
     async def subjects(self, address: str) -> list[str | None]:
         return sorted((event.subject for event in await self.stored(address)), key=str)

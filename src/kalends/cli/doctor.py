@@ -39,6 +39,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
     from dataclasses import replace
 
+    from kalends.features.words import privacy
     from kalends.providers.protocol import Checker, Finding
     from kalends.store import access, accounts, calendars
 
@@ -47,6 +48,7 @@ async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
     connections = hub.connections()
     try:
         for account in await hub.store.read(accounts.list_all, hub.organization):
+            yield Finding(f"{account.name}, privacy", True, f"{account.privacy}: {privacy(account.privacy)}")
             provider = (await connections.of(account)).provider
             assert isinstance(provider, Checker)
             async for finding in provider.check(None):

@@ -5,11 +5,12 @@ Private (any sensitivity but normal) masks subject, organizer, location, descrip
 private meeting of a series is masked by itself. Masked fields are absent, not replaced: what isn't there can't leak.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from kalends.model.event import Attendee, Event, Kind, Party, Response, Sensitivity, ShowAs, Zone
+from kalends.model.event import Attendee, Event, ItemId, Kind, Party, Response, Sensitivity, ShowAs, Zone
 from kalends.model.time import Dates, Span
 
 PRIVATE = "Private"
@@ -39,6 +40,15 @@ class Mode(StrEnum):
     """Also subject and organizer, until the meeting is over."""
     FULL = "P3"
     """Whole meetings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a calendar told of meetings a moment ago. Shown and forgotten: never stored, logged or put into the feed."""
+
+    events: Mapping[ItemId, Event] = field(default_factory=dict)
+    missing: str = ""
+    """Why some could not be had: a sentence. Empty when all could."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from fastapi import Path as InPath
 from pydantic import AwareDatetime
 from starlette.requests import Request
 
+from kalends.features.details import with_details
 from kalends.features.freshness import CalendarFacts
 from kalends.features.picture import read_events, read_facts, read_span
 from kalends.features.rooms import RoomView, horizon, room_view
@@ -82,7 +83,10 @@ async def one_space(request: Request, space: IdParam) -> SpaceShape:
 @router.get("/spaces/{space}/state", response_model=StateShape, responses=REFUSALS, summary="Its state now, and why")
 @allow(Policy.API)
 async def state(request: Request, space: IdParam) -> StateShape:
-    return state_shape(await _room(kit_of(request), space))
+    kit = kit_of(request)
+    room = await _room(kit, space)
+    shown = (meeting for meeting in (room.answer.now, room.answer.next) if meeting is not None)
+    return state_shape(await with_details(room, shown, kit.hub.details))
 
 
 @router.get(
@@ -110,7 +114,8 @@ async def events(
     inside = sorted((m for m in meetings if m.span.overlaps(span)), key=lambda m: (m.span, m.event.item))
     by_place = {f"{number:06}": m for number, m in enumerate(inside)}
     page, next_ = _page(by_place, cursor, limit)
-    return EventPage(items=[event_shape(room, m) for m in page], next=next_)
+    told = await with_details(room, page, kit.hub.details)
+    return EventPage(items=[event_shape(told, m) for m in page], next=next_)
 
 
 @router.get("/calendars", response_model=CalendarPage, responses=REFUSALS, summary="Every calendar and how fresh it is")
@@ -146,7 +151,7 @@ async def accounts(request: Request, limit: Limit = 100, cursor: CursorParam = N
             state=account.state,
             reason=account.reason,
             since=account.since,
-            privacy="P3" if account.privacy == Mode.FULL else "P1",
+            privacy=Mode(account.privacy).value,
         )
         for account in page
     ]
