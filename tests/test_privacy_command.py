@@ -158,3 +158,22 @@ def _files(folder: Path) -> dict[str, bytes]:
     source.close()
     target.close()
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if "sqlite3" in path.name or path == copy}
+
+
+def test_after_a_rotation_the_new_key_alone_opens_what_the_old_one_sealed(hub: Config) -> None:
+    done = CliRunner(env=variables(hub)).invoke(program, ["keys", "rotate"])
+
+    lines = hub.key_file.read_text().splitlines()
+    hub.key_file.write_text(lines[0] + "\n")
+    assert done.exit_code == 0, done.output
+    assert len(lines) == 2
+    assert len(subjects(hub)) == 30
+
+
+def test_without_the_key_nothing_starts_and_it_is_said_what_to_do(hub: Config) -> None:
+    hub.key_file.unlink()
+
+    done = privacy(hub, "hq")
+
+    assert done.exit_code == 78
+    assert "Put it back from your backup" in done.output

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 from store_given import (
     ACCOUNT,
     ALL,
@@ -16,7 +16,9 @@ from store_given import (
     HOUR,
     NOW,
     ORG,
+    SEAL,
     WINDOW,
+    given_calendar,
     given_lease,
     page,
     series,
@@ -31,6 +33,7 @@ from kalends.store import accounts, audit, calendars, due, erasure, events, feed
 from kalends.store.door import SqliteStore, Store, open_store
 from kalends.store.due import Lease, LeaseLost
 from kalends.store.schema import bases, meta
+from kalends.store.schema import calendars as calendars_
 from kalends.store.schema import events as table
 from kalends.sync.forgetting import Forgetting
 
@@ -155,7 +158,7 @@ async def test_counting_before_erasing_changes_nothing(store: Store) -> None:
     await given(store, *HELD)
     before = await sealed(store)
 
-    step = await store.read(erasure.excess, CONTENTS, ACCOUNT, "P1", 0, NOW)
+    step = await store.read(erasure.excess, CONTENTS, ACCOUNT, "P1", erasure.BEGINNING, NOW)
 
     assert (step.erased, step.last) == (4, None)
     assert await sealed(store) == before
@@ -167,7 +170,7 @@ async def test_an_erasure_that_died_halfway_is_ended_by_the_next_worker(
     monkeypatch.setattr(erasure, "AT_ONCE", 2)
     await given(store, *HELD)
     await store.run(erasure.change_mode, ACCOUNT, Mode.BUSY_ONLY, NOW, actor="cli:root")
-    step = await store.run(erasure.erase_some, CONTENTS, ACCOUNT, 0, NOW, actor="cli:root")
+    step = await store.run(erasure.erase_some, CONTENTS, ACCOUNT, erasure.BEGINNING, NOW, actor="cli:root")
     left = len(await sealed(store))
 
     await forgetting(store).once()
@@ -175,6 +178,31 @@ async def test_an_erasure_that_died_halfway_is_ended_by_the_next_worker(
     assert (step.erased, step.last is not None, left) == (2, True, 2)
     assert await sealed(store) == []
     assert await store.read(erasure.pending) == []
+
+
+async def test_every_calendar_of_the_account_and_no_other_is_walked_in_small_steps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "AT_ONCE", 2)
+    await given(store, *HELD)
+    for id_ in ("cal_2", "cal_3"):
+        await store.run(given_calendar, id_, f"{id_}@aurora.test")
+        await store.run(events.apply, CONTENTS, await turn(store), id_, page(*HELD[:3]), WINDOW, NOW)
+    await store.run(_moves_to_another_account, "cal_3")
+
+    erased = await lower(store, "P1")
+
+    assert erased == 4 + 3
+    assert len(await sealed(store)) == 3, "what belongs to another account stays"
+
+
+async def test_minimal_forgets_all_that_is_over_however_much(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasure, "AT_ONCE", 2)
+    await given(store, *(meeting(f"n{n}") for n in range(5)), mode="P2")
+
+    await forgetting(store, DAY + HOUR).once()
+
+    assert await sealed(store) == []
 
 
 async def test_a_turn_that_began_under_the_old_mode_writes_nothing_more(store: Store) -> None:
@@ -325,6 +353,12 @@ async def test_a_command_beside_a_server_leaves_the_log_to_the_server(tmp_path: 
 
     assert by_command is False
     assert after < before / 5, "it was emptied; what it holds now is the note that it was"
+
+
+def _moves_to_another_account(conn: Connection, calendar: str) -> None:
+    given = ("exchange", "Other", {}, {}, "P3", NOW)
+    accounts.add(conn, SEAL, "acc_2", ORG, *given, actor="test")
+    conn.execute(update(calendars_).where(calendars_.c.id == calendar).values(account="acc_2"))
 
 
 def _digests(conn: Connection) -> list[bytes]:

@@ -58,7 +58,7 @@ def _say_mode(account: "Account", as_json: bool) -> None:
 async def _count(hub: "Hub", account: "Account", mode: str) -> int:
     from kalends.store import erasure
 
-    count, after = 0, 0
+    count, after = 0, erasure.BEGINNING
     while True:
         step = await hub.store.read(erasure.excess, hub.contents, account.id, mode, after, hub.clock.now())
         count += step.erased

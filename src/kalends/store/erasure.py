@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, and_, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, select, update
 
 from kalends.model.event import Event
 from kalends.model.privacy import Mode, keep_at
@@ -30,12 +30,17 @@ _TRACES = "erase:traces"
 """In `meta`: a number that rises with each erasure since the log was last emptied."""
 
 
+Place = tuple[str, int]
+"""Of a walk over an account's events: the calendar's and the event's id that were looked at last."""
+BEGINNING: Place = ("", 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One transaction's work. `last` is where to go on; None at the end."""
 
     erased: int
-    last: int | None
+    last: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,7 @@ def change_mode(conn: Connection, account_id: str, mode: Mode, now: datetime, *,
 
     Turns that run on its calendars began under the old mode and can write no more.
     """
-    ids = list(
-        conn.execute(select(calendars.c.id).where(calendars.c.account == account_id).order_by(calendars.c.id)).scalars()
-    )
+    ids = _calendars_of(conn, account_id)
     due.take_back(conn, "pull", ids, now)  # before the account's row: in the order in which turns lock them
     account = accounts.get(conn, account_id)
     assert account is not None, "only an account that exists gets another mode"
@@ -77,14 +80,14 @@ def _read_again(conn: Connection, ids: list[str]) -> None:
         conn.execute(update(calendars).where(calendars.c.id.in_(chunk)).values(cursor=None, reconciled_at=None))
 
 
-def excess(conn: Connection, contents: Contents, account_id: str, mode: str, after: int, now: datetime) -> Step:
+def excess(conn: Connection, contents: Contents, account_id: str, mode: str, after: Place, now: datetime) -> Step:
     """What `erase_some` would do under this mode, counted and left alone."""
     found, last = _look(conn, Keeping(contents, mode, now), account_id, after)
     return Step(len(found), last)
 
 
 def erase_some(
-    conn: Connection, contents: Contents, account_id: str, after: int, now: datetime, *, actor: str = ACTOR
+    conn: Connection, contents: Contents, account_id: str, after: Place, now: datetime, *, actor: str = ACTOR
 ) -> Step:
     """Of the next `AT_ONCE` rows behind `after`, those that hold more than the account's mode allows hold it no more."""
     account = accounts.get(conn, account_id)
@@ -100,51 +103,77 @@ def erase_some(
     return Step(len(found), last)
 
 
-def _look(conn: Connection, keeping: Keeping, account_id: str, after: int) -> tuple[list[_Excess], int | None]:
-    query = (
-        select(events, bases.c.digest)
-        .join(calendars, calendars.c.id == events.c.calendar)
-        .join(bases, and_(bases.c.calendar == events.c.calendar, bases.c.item == events.c.item))
-        .where(calendars.c.account == account_id, events.c.id > after)
-        .order_by(events.c.id)
-        .limit(AT_ONCE)
-    )
-    rows = conn.execute(query).mappings().all()
-    return list(_excess(rows, keeping)), rows[-1]["id"] if len(rows) == AT_ONCE else None
+def _look(conn: Connection, keeping: Keeping, account_id: str, after: Place) -> tuple[list[_Excess], Place | None]:
+    """Calendar by calendar: a search over all of an account's rows would sort them anew for every step."""
+    rows: list[RowMapping] = []
+    for calendar in _calendars_of(conn, account_id):
+        if calendar < after[0]:
+            continue
+        least = after[1] if calendar == after[0] else 0
+        given = {"calendar": calendar, "after": least, "most": AT_ONCE - len(rows)}
+        rows += conn.execute(_NEXT_ROWS, given).mappings().all()
+        if len(rows) == AT_ONCE:
+            return list(_excess(rows, keeping)), (calendar, rows[-1]["id"])
+    return list(_excess(rows, keeping)), None
+
+
+_NEXT_ROWS = (
+    select(events, bases.c.digest)
+    .join(bases, and_(bases.c.calendar == events.c.calendar, bases.c.item == events.c.item))
+    .where(events.c.calendar == bindparam("calendar"), events.c.id > bindparam("after"))
+    .order_by(events.c.id)
+    .limit(bindparam("most"))
+)
+
+
+def _calendars_of(conn: Connection, account_id: str) -> list[str]:
+    """In Python's order, as databases differ in how they order text."""
+    return sorted(conn.execute(select(calendars.c.id).where(calendars.c.account == account_id)).scalars())
 
 
 def _excess(rows: Iterable[RowMapping], keeping: Keeping) -> Iterator[_Excess]:
     for row in rows:
         event = from_row(row, keeping.contents)
         kept = keep_at(event, keeping.mode, keeping.now)
-        tells = keeping.mode == Mode.BUSY_ONLY and row["digest"] != keeping.digest(event)  # a hash of what is not held
         says = row["content"] is not None and keeping.contents.seal(row["calendar"], kept) is None  # though damaged
-        if kept != event or tells or says:
+        if kept != event or says or _hashes_too_much(row, event, keeping):
             yield _Excess(row, event, kept)
+
+
+def _hashes_too_much(row: RowMapping, event: Event, keeping: Keeping) -> bool:
+    """P1 holds no hash of what it doesn't hold; P2 needs those of what it forgot, or it would be news again."""
+    return keeping.mode == Mode.BUSY_ONLY and row["digest"] != keeping.digest(event)
 
 
 def forget_over(conn: Connection, contents: Contents, now: datetime) -> int:
     """Meetings of P2 accounts that are over have neither subject nor organizer any more; `AT_ONCE` at most, how many."""
-    query = (
-        select(events, accounts_.c.id.label("account"), accounts_.c.organization)
-        .join(calendars, calendars.c.id == events.c.calendar)
-        .join(accounts_, accounts_.c.id == calendars.c.account)
-        .where(accounts_.c.privacy == Mode.MINIMAL.value, events.c.end <= now, events.c.content.is_not(None))
-        .order_by(events.c.id)
-        .limit(AT_ONCE)
-    )
-    keeping = Keeping(contents, Mode.MINIMAL, now)
-    of_account: dict[tuple[str, str], list[_Excess]] = {}
-    for row in conn.execute(query).mappings():
-        event = from_row(row, contents)
-        one = _Excess(row, event, keep_at(event, Mode.MINIMAL, now))
-        of_account.setdefault((row["organization"], row["account"]), []).append(one)
-    for (organization, account), found in of_account.items():
+    keeping, count = Keeping(contents, Mode.MINIMAL, now), 0
+    minimal = select(accounts_.c.id, accounts_.c.organization).where(accounts_.c.privacy == Mode.MINIMAL.value)
+    for account in conn.execute(minimal.order_by(accounts_.c.id)).all():
+        found = _over(conn, keeping, account.id, AT_ONCE - count)
+        if not found:
+            continue
         _erase(conn, keeping, found)
-        _tell(conn, organization, found, now)
+        _tell(conn, account.organization, found, now)
         why = f"meetings that are over, who and what forgotten ({Mode.MINIMAL.value}): {len(found)}"
-        audit.write(conn, organization, now, actor=ACTOR, action="events.forgotten", target=account, why=why)
-    return sum(len(found) for found in of_account.values())
+        audit.write(conn, account.organization, now, actor=ACTOR, action="events.forgotten", target=account.id, why=why)
+        count += len(found)
+        if count == AT_ONCE:
+            break
+    return count
+
+
+def _over(conn: Connection, keeping: Keeping, account_id: str, most: int) -> list[_Excess]:
+    """At most so many meetings that are over and still say something."""
+    rows: list[RowMapping] = []
+    for chunk in event_writes.chunks(_calendars_of(conn, account_id)):
+        query = select(events).where(
+            events.c.calendar.in_(chunk), events.c.end <= keeping.now, events.c.content.is_not(None)
+        )
+        rows += conn.execute(query.order_by(events.c.id).limit(most - len(rows))).mappings().all()
+        if len(rows) == most:
+            break
+    return list(_excess(rows, keeping))
 
 
 def _erase(conn: Connection, keeping: Keeping, found: list[_Excess]) -> None:

@@ -52,7 +52,7 @@ class Forgetting:
 
     async def erase(self, account: str, actor: str) -> int:
         """Every meeting of the account holds only what its mode allows; returns how many held more."""
-        erased, after = 0, 0
+        erased, after = 0, erasure.BEGINNING
         while True:
             now = self.clock.now()
             step = await self.store.run(erasure.erase_some, self.contents, account, after, now, actor=actor)
