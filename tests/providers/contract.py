@@ -173,7 +173,7 @@ class ProviderContract:
         there = [event for event in mirror.events.values() if event.subject != "Cancelled soon"]
         meetings = {event.item: replace(event, master=None) for event in there if event.kind is not Kind.SERIES}
         assert {item: replace(told[item], master=None) for item in meetings} == meetings
-        assert {event.item for event in there} == set(told)
+        assert set(told) <= {event.item for event in there}, "what is gone is left out"
         assert len(meetings) == 4
         assert await provider.details(stage.calendar, []) == {}
 
