@@ -19,8 +19,10 @@ from kalends.metrics import Metrics
 from kalends.providers.protocol import Provider
 from kalends.seal import Seal, open_seal
 from kalends.store import accounts, due, organizations
+from kalends.store.contents import Contents
 from kalends.store.door import Connection, Store, open_store
 from kalends.sync.connections import Connections, ProviderFactory
+from kalends.sync.details import LiveDetails
 from kalends.sync.turn import Turns
 from kalends.sync.worker import Worker
 
@@ -35,7 +37,9 @@ class Hub:
     store: Store
     bus: Bus
     seal: Seal
+    contents: Contents
     organization: str
+    details: LiveDetails
     factories: Mapping[str, ProviderFactory]
     metrics: Metrics = field(default_factory=Metrics)
 
@@ -62,7 +66,14 @@ class Hub:
     def worker(self) -> Worker:
         at_once = self.config.turns_at_once
         turns = Turns(
-            self.store, self.bus, self.clock, self.ids.rng, self.metrics, self.connections(), max(1, at_once // 2)
+            self.store,
+            self.bus,
+            self.clock,
+            self.ids.rng,
+            self.metrics,
+            self.connections(),
+            self.contents,
+            max(1, at_once // 2),
         )
         return Worker(self.store, self.bus, self.clock, turns, at_once, self.config.streams_at_once)
 
@@ -77,15 +88,21 @@ async def open_hub(config: Config, *, exclusive: bool = False) -> AsyncIterator[
     clock, ids = clock_of(config), RandomIds()
     store = await open_store(config.url, exclusive=exclusive)
     try:
-        needed = await store.read(accounts.sealing_keys)
+        needed = await store.read(_sealing_keys)
         may_create = config.secret_key_file is None and not needed
         seal = open_seal(config.key_file, ids.noise, may_create=may_create)
         seal.require(needed)
         organization = await store.run(_ensure_organization, ids, config.region, clock)
+        contents = await store.run(organizations.contents, seal, ids.noise, organization)
         if exclusive and config.url.startswith("sqlite"):
             await store.run(due.break_leases, clock.now())
         async with _bus_of(config) as bus:
-            yield Hub(config, clock, ids, store, bus, seal, organization, factories(ids.rng))
+            makers = factories(ids.rng)
+            details = LiveDetails(store, Connections(store, seal, makers, clock, ids.rng), clock)
+            try:
+                yield Hub(config, clock, ids, store, bus, seal, contents, organization, details, makers)
+            finally:
+                await details.aclose()
     finally:
         await store.aclose()
 
@@ -126,3 +143,8 @@ async def _bus_of(config: Config) -> AsyncIterator[Bus]:
 def _ensure_organization(conn: Connection, ids: Ids, region: str, clock: Clock) -> str:
     found = organizations.ensure_default(conn, ids.new("org"), "This organization", region, clock.now())
     return found.id
+
+
+def _sealing_keys(conn: Connection) -> list[str]:
+    """Ids of the keys without which something stored can't be opened."""
+    return sorted({*accounts.sealing_keys(conn), *organizations.sealing_keys(conn)})

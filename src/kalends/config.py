@@ -29,7 +29,7 @@ class Config:
     database_url: str = ""
     """Empty: SQLite in the data folder. Else `sqlite:///FILE` or `postgresql://USER@HOST/NAME`."""
     secret_key_file: Path | None = None
-    """The key that seals credentials. Unset: `secret.key` in the data folder, made at first start."""
+    """The key that seals credentials and content. Unset: `secret.key` in the data folder, made at first start."""
     host: str = "127.0.0.1"
     port: int = 8080
     base_url: str = ""

@@ -205,6 +205,5 @@ def _place(table: str, row: str) -> bytes:
 
 
 def _broken(table: str, row: str) -> SealError:
-    return SealError(
-        f"The sealed value of {table} {row} was altered or belongs elsewhere. Enter its credentials again."
-    )
+    mending = "Enter its credentials again." if table == "accounts" else "Restore the database from a backup."
+    return SealError(f"The sealed value of {table} {row} was altered or belongs elsewhere. {mending}")

@@ -183,7 +183,8 @@ class _Hour:
 
     def _court(self, conn: Connection) -> Court:
         [organization] = conn.execute(select(schema.organizations.c.id)).scalars()
-        return Court(conn, organization, self._sandbox.founded.world, self._site.clock.now())
+        contents = self._site.contents(conn, organization)
+        return Court(conn, contents, organization, self._sandbox.founded.world, self._site.clock.now())
 
     async def _stay_quiet(self) -> None:
         """What is in step is left alone: nothing is written but what rolls into the window."""

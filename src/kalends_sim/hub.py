@@ -15,9 +15,12 @@ from kalends.bus import LocalBus
 from kalends.clock import Clock
 from kalends.config import Config
 from kalends.ids import SeededIds
-from kalends.seal import KEY_BYTES, Seal
+from kalends.seal import KEY_BYTES, Noise, Seal
 from kalends.store import accounts, due, organizations
-from kalends.store.door import InlineStore, inline_store
+from kalends.store.contents import Contents
+from kalends.store.door import Connection, InlineStore, inline_store
+from kalends.sync.connections import Connections
+from kalends.sync.details import LiveDetails
 from kalends.sync.directory import Linked, Linker, rooms_of
 from kalends_sandbox.world import ServiceAccount
 from kalends_sim.loop import SimLoop
@@ -43,15 +46,25 @@ class Site:
     clock: Clock
     starts: int = 0
 
+    def contents(self, conn: Connection, organization: str) -> Contents:
+        """Opens what the hub sealed."""
+        noise = SeededIds(self.loop.randomness("reading")).noise
+        return organizations.contents(conn, self._seal(noise), noise, organization)
+
+    def _seal(self, noise: Noise) -> Seal:
+        return Seal([self.loop.randomness("key").randbytes(KEY_BYTES)], noise)
+
     def open(self) -> Hub:
         """A fresh hub over what the disk holds. Its store is `close`d by whoever opened it."""
         self.starts += 1
         ids = SeededIds(self.loop.randomness(f"hub {self.starts}"))
+        seal = self._seal(ids.noise)
         store = inline_store(self.file)
         with store.engine.begin() as conn:
             now = self.clock.now()
             organization = organizations.ensure_default(conn, ids.new("org"), "Tidewater", "sim", now)
-        key = self.loop.randomness("key").randbytes(KEY_BYTES)
+            contents = organizations.contents(conn, seal, ids.noise, organization.id)
+        makers = factories(ids.rng)
         config = Config(data_folder=self.file.parent)
         return Hub(
             config,
@@ -59,9 +72,11 @@ class Site:
             ids,
             store,
             LocalBus(),
-            Seal([key], ids.noise),
+            seal,
+            contents,
             organization.id,
-            factories(ids.rng),
+            LiveDetails(store, Connections(store, seal, makers, self.clock, ids.rng), self.clock),
+            makers,
         )
 
 

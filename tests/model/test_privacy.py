@@ -1,6 +1,6 @@
 """Nobody learns from a view what they may not: canaries in every field, for every audience and storage mode."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalends.model.event import Attendee, Event, ItemId, Kind, Party, Role, Sensitivity, Version, Zone
-from kalends.model.privacy import BOOKED, PRIVATE, UNTITLED, Audience, Mode, keep, view
+from kalends.model.privacy import BOOKED, PRIVATE, UNTITLED, Audience, Mode, keep, keep_at, view
 from kalends.model.time import Span
 
 START = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -87,6 +87,65 @@ def test_what_busy_only_keeps_holds_no_content(event: Event, mode: str) -> None:
     assert kept.takes_time == event.takes_time
     assert (kept.uid, kept.item, kept.version, kept.span) == (event.uid, event.item, event.version, event.span)
     assert keep(kept, mode) == kept
+
+
+@given(events())
+def test_pass_through_keeps_even_less(event: Event) -> None:
+    kept = keep(event, Mode.PASS_THROUGH)
+
+    assert CANARY not in repr(kept)
+    assert kept.zone == Zone("", None)
+    assert (kept.takes_time, kept.is_private, kept.span) == (event.takes_time, event.is_private, event.span)
+
+
+@given(events(), st.booleans())
+def test_minimal_keeps_who_and_what_of_a_meeting_until_it_is_over(event: Event, is_over: bool) -> None:
+    kept = keep_at(event, Mode.MINIMAL, event.span.end if is_over else event.span.start)
+
+    may_hold = not is_over and not event.is_private and event.kind is not Kind.SERIES
+    assert (kept.subject, kept.organizer) == ((event.subject, event.organizer) if may_hold else (None, None))
+    assert CANARY not in repr(replace(kept, subject=None, organizer=None))
+
+
+@given(events())
+def test_minimal_shows_who_and_what_and_no_more(event: Event) -> None:
+    shown = view(event, Audience.ADMIN, Mode.MINIMAL)
+
+    assert (shown.location, shown.description, shown.attendees) == (None, None, ())
+    if not event.is_private:
+        assert (shown.subject, shown.organizer) == (event.subject, event.organizer)
+
+
+def test_a_forgotten_meeting_is_booked_and_no_more() -> None:
+    event = Event("u", None, ItemId("i"), Version("1"), Kind.SINGLE, Span(START, START))
+
+    assert view(event, Audience.ADMIN, Mode.MINIMAL).title == BOOKED
+
+
+@given(events(), events(), audiences, modes)
+def test_details_read_at_this_moment_are_shown_in_pass_through_alone_and_never_on_doors(
+    event: Event, details: Event, audience: Audience, mode: str
+) -> None:
+    bare = keep(event, Mode.PASS_THROUGH)
+
+    shown = view(bare, audience, mode, details)
+
+    may_see = mode == Mode.PASS_THROUGH and audience in (Audience.ADMIN, Audience.API)
+    if may_see and not (event.is_private or details.is_private):
+        assert (shown.subject, shown.organizer, shown.location) == (
+            details.subject,
+            details.organizer,
+            details.location,
+        )
+        assert (shown.description, shown.attendees) == (details.description, details.attendees)
+    else:
+        assert CANARY not in repr(shown)
+    assert shown.span == event.span
+
+
+@given(events())
+def test_without_details_pass_through_shows_what_busy_only_shows(event: Event) -> None:
+    assert view(event, Audience.ADMIN, Mode.PASS_THROUGH) == view(event, Audience.ADMIN, Mode.BUSY_ONLY)
 
 
 @given(events())

@@ -6,7 +6,7 @@ a difference between the mirror and the truth of the stage.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import ClassVar
@@ -15,7 +15,7 @@ import pytest
 
 from kalends.model.event import CalendarId, Event, ItemId, Kind
 from kalends.model.time import Span
-from kalends.providers.protocol import Cursor, CursorExpired, InWindow, KnownItem, OfSeries, Page, Provider
+from kalends.providers.protocol import Cursor, CursorExpired, Details, InWindow, KnownItem, OfSeries, Page, Provider
 
 MOST_PAGES = 500
 NOON = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
@@ -157,6 +157,25 @@ class ProviderContract:
         await mirror.pull()
 
         assert mirror.lines(window_at(NOON)) == stage.truth(window_at(NOON))
+
+    async def test_details_of_single_meetings_are_what_a_pull_reads_of_them(self, stage: Stage, mirror: Mirror) -> None:
+        provider = stage.provider
+        if not isinstance(provider, Details):
+            pytest.skip("this provider can't be asked for single meetings")
+        stage.book("Design review", NOON + timedelta(hours=1))
+        stage.book_series("Stand-up", NOON, 3)
+        gone = stage.book("Cancelled soon", NOON + timedelta(hours=3))
+        await mirror.pull()
+        stage.drop(gone)
+
+        told = await provider.details(stage.calendar, list(mirror.events))
+
+        there = [event for event in mirror.events.values() if event.subject != "Cancelled soon"]
+        meetings = {event.item: replace(event, master=None) for event in there if event.kind is not Kind.SERIES}
+        assert {item: replace(told[item], master=None) for item in meetings} == meetings
+        assert set(told) <= {event.item for event in there}, "what is gone is left out"
+        assert len(meetings) == 4
+        assert await provider.details(stage.calendar, []) == {}
 
     async def test_a_full_read_begins_around_now(self, stage: Stage, mirror: Mirror) -> None:
         for day in (-6, 20, 300):

@@ -14,6 +14,7 @@ from kalends.model.time import Span
 from kalends.providers.protocol import Cursor, InWindow, OfSeries, Page
 from kalends.seal import Seal
 from kalends.store import accounts, calendars, due, organizations
+from kalends.store.contents import Contents
 from kalends.store.due import Lease
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -22,6 +23,7 @@ DAY = timedelta(days=1)
 WINDOW = Span(NOW - 7 * DAY, NOW + 400 * DAY)
 IDS = SeededIds(Random(7))
 SEAL = Seal([b"k" * 32], IDS.noise)
+CONTENTS = Contents(b"c" * 32, IDS.noise)
 ORG, ACCOUNT, CALENDAR = "org_1", "acc_1", "cal_1"
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from store_given import (
     ALL,
     CALENDAR,
+    CONTENTS,
     DAY,
     HOUR,
     NOW,
@@ -61,7 +62,7 @@ class Turn:
         return await self.apply_page(page(*given, **more), window, lag)
 
     async def apply_page(self, given: Page, window: Span = WINDOW, lag: bool = False) -> Applied:
-        return await self.store.run(events.apply, self.lease, CALENDAR, given, window, NOW, measure_lag=lag)
+        return await self.store.run(events.apply, CONTENTS, self.lease, CALENDAR, given, window, NOW, measure_lag=lag)
 
     async def removals(self, *given: Event, **more: Any) -> Removals:
         return await self.store.read(events.plan_removals, CALENDAR, page(*given, **more), WINDOW)
@@ -69,7 +70,7 @@ class Turn:
     async def held(self) -> list[Event]:
         """Every row, masters too."""
         keys = await self.store.read(lambda conn: list(conn.execute(select(table.c.key)).scalars()))
-        found = await self.store.read(events.by_keys, keys)
+        found = await self.store.read(events.by_keys, CONTENTS, keys)
         return sorted((event for pairs in found.values() for _, event in pairs), key=lambda event: event.item)
 
     async def items(self) -> list[str]:
@@ -150,7 +151,7 @@ async def test_applying_a_page_again_writes_nothing(inline_turn: Turn) -> None:
     def apply_again(conn: Any) -> tuple[int, Applied]:
         driver = conn.connection.dbapi_connection
         before = driver.total_changes
-        applied = events.apply(conn, turn.lease, CALENDAR, given, WINDOW, NOW + HOUR)
+        applied = events.apply(conn, CONTENTS, turn.lease, CALENDAR, given, WINDOW, NOW + HOUR)
         return driver.total_changes - before, applied
 
     written, applied = await turn.store.run(apply_again)
@@ -404,7 +405,7 @@ async def test_a_zombie_may_not_apply(turn: Turn) -> None:
 
 async def test_a_failing_transaction_leaves_nothing(turn: Turn) -> None:
     def apply_and_fail(conn: Any) -> None:
-        events.apply(conn, turn.lease, CALENDAR, page(single("A"), cursor="c9"), WINDOW, NOW)
+        events.apply(conn, CONTENTS, turn.lease, CALENDAR, page(single("A"), cursor="c9"), WINDOW, NOW)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -450,7 +451,7 @@ async def test_a_span_holds_what_overlaps_it_in_order(turn: Turn) -> None:
         series("S", "u1"),
     )
 
-    found = await turn.store.read(events.in_span, [CALENDAR, "unknown"], Span(NOW, NOW + 4 * HOUR))
+    found = await turn.store.read(events.in_span, CONTENTS, [CALENDAR, "unknown"], Span(NOW, NOW + 4 * HOUR))
 
     assert [event.item for event in found[CALENDAR]] == ["three weeks", "first", "instant", "later"]
     assert found["unknown"] == []
@@ -459,7 +460,7 @@ async def test_a_span_holds_what_overlaps_it_in_order(turn: Turn) -> None:
 async def test_an_instant_is_a_span_too(turn: Turn) -> None:
     await turn.apply(single("now", NOW - HOUR, 2 * HOUR), single("over", NOW - HOUR))
 
-    found = await turn.store.read(events.in_span, [CALENDAR], Span(NOW, NOW))
+    found = await turn.store.read(events.in_span, CONTENTS, [CALENDAR], Span(NOW, NOW))
 
     assert [event.item for event in found[CALENDAR]] == ["now"]
 
@@ -469,7 +470,7 @@ async def test_too_many_events_are_refused_not_cut_short(turn: Turn, monkeypatch
     await turn.apply(single("A"), single("B"), single("C"))
 
     with pytest.raises(events.TooMuch):
-        await turn.store.read(events.in_span, [CALENDAR], WINDOW)
+        await turn.store.read(events.in_span, CONTENTS, [CALENDAR], WINDOW)
 
 
 async def test_calendars_do_not_see_each_others_items(turn: Turn) -> None:
@@ -477,7 +478,7 @@ async def test_calendars_do_not_see_each_others_items(turn: Turn) -> None:
     [lease] = await turn.store.run(due.claim, ["pull"], NOW, HOUR, 1, None)
     await turn.apply(single("A"))
 
-    await turn.store.run(events.apply, lease, "cal_2", page(single("A"), single("B")), WINDOW, NOW)
+    await turn.store.run(events.apply, CONTENTS, lease, "cal_2", page(single("A"), single("B")), WINDOW, NOW)
     await turn.apply(removed=["A"], complete=[ALL])
 
     assert sorted(await turn.store.read(events.known, "cal_2")) == ["A", "B"]

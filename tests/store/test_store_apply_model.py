@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
-from store_given import CALENDAR, HOUR, NOW, ORG, WINDOW, given_lease, instance, page, series, single
+from store_given import CALENDAR, CONTENTS, HOUR, NOW, ORG, WINDOW, given_lease, instance, page, series, single
 
 from kalends.model.event import Event, ItemId, Kind, Unreadable, Version
 from kalends.model.time import Span
@@ -94,20 +94,20 @@ def test_any_sequence_of_pages_leaves_what_a_dictionary_would_hold(pages: list[t
             rolled += roll
             window = Span(NOW - HOUR + timedelta(hours=rolled), WINDOW.end)
             before = conn.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
-            events.apply(conn, lease, CALENDAR, given_page, window, NOW)
+            events.apply(conn, CONTENTS, lease, CALENDAR, given_page, window, NOW)
             model.apply(given_page, window)
             first = conn.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
-            events.apply(conn, lease, CALENDAR, given_page, window, NOW)
+            events.apply(conn, CONTENTS, lease, CALENDAR, given_page, window, NOW)
             second = conn.connection.dbapi_connection.total_changes  # type: ignore[union-attr]
 
             keys = list(conn.execute(select(table.c.key)).scalars())
-            found = {event.item: event for pairs in events.by_keys(conn, keys).values() for _, event in pairs}
+            found = {event.item: event for pairs in events.by_keys(conn, CONTENTS, keys).values() for _, event in pairs}
             assert found == model.held
             assert second == first >= before, "the same page again writes nothing"
             assert {item: known.version for item, known in events.known(conn, CALENDAR).items()} == {
                 item: event.version for item, event in model.held.items()
             }
-            everything = events.in_span(conn, [CALENDAR], Span(NOW - 99 * HOUR, NOW + 99 * HOUR))[CALENDAR]
+            everything = events.in_span(conn, CONTENTS, [CALENDAR], Span(NOW - 99 * HOUR, NOW + 99 * HOUR))[CALENDAR]
             assert {event.item for event in everything} == {
                 item for item, event in model.held.items() if event.kind is not Kind.SERIES
             }
@@ -122,15 +122,15 @@ def test_whoever_follows_the_feed_by_key_ends_with_what_the_store_holds(pages: l
     with STORE.engine.connect() as conn, conn.begin() as transaction:
         lease = given_lease(conn)
         for given_page in pages:
-            events.apply(conn, lease, CALENDAR, given_page, WINDOW, NOW)
+            events.apply(conn, CONTENTS, lease, CALENDAR, given_page, WINDOW, NOW)
             batch = feed.after(conn, ORG, cursor)
             cursor = batch.cursor
             touched = {change.key for change in batch.changes if change.kind.startswith("event.")}
-            fresh = events.by_keys(conn, sorted(touched))
+            fresh = events.by_keys(conn, CONTENTS, sorted(touched))
             followed.update({key: [event for _, event in fresh.get(key, [])] for key in touched})
 
         keys = sorted(set(conn.execute(select(table.c.key)).scalars()))
-        held = {key: [event for _, event in pairs] for key, pairs in events.by_keys(conn, keys).items()}
+        held = {key: [event for _, event in pairs] for key, pairs in events.by_keys(conn, CONTENTS, keys).items()}
         assert {key: _content(found) for key, found in followed.items() if found} == {
             key: _content(found) for key, found in held.items()
         }

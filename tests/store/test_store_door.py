@@ -66,14 +66,14 @@ async def sqlite(file: Path) -> AsyncIterator[SqliteStore]:
     await store.aclose()
 
 
-async def test_erasing_keeps_what_was_not_deleted(store: Store) -> None:
+async def test_scrubbing_keeps_what_was_not_deleted(store: Store) -> None:
     await store.run(put, "kept", "value")
     await store.run(put, "gone", "value")
     await store.run(lambda conn: conn.execute(meta.delete().where(meta.c.key == "gone")) and None)
 
-    erased = await store.erase()
+    scrubbed = await store.scrub()
 
-    assert erased
+    assert scrubbed
     assert await store.read(lambda conn: conn.execute(select(meta.c.key)).scalars().all()) == ["kept"]
 
 

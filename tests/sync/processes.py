@@ -25,7 +25,7 @@ from kalends.cli import kalends as program
 from kalends.config import Config
 from kalends.model.time import Span
 from kalends.store import access, accounts, calendars, due, events, spaces
-from kalends.store.door import Connection, Store
+from kalends.store.door import Connection
 
 SOURCE = Path(__file__).parents[2] / "src"
 TOKEN = "kal_" + "t" * 43
@@ -213,16 +213,16 @@ def stored(made: Config, address: str) -> list[tuple[str, str, str]]:
 
     async def work() -> list[tuple[str, str, str]]:
         async with open_hub(made) as hub:
-            return await _held(hub.store, hub.organization, address)
+            return await _held(hub, address)
 
     return asyncio.run(work())
 
 
-async def _held(store: Store, organization: str, address: str) -> list[tuple[str, str, str]]:
-    [calendar] = await store.read(calendars.find, organization, address)
+async def _held(hub: Hub, address: str) -> list[tuple[str, str, str]]:
+    [calendar] = await hub.store.read(calendars.find, hub.organization, address)
     now = datetime.now(UTC)
     span = Span(now - timedelta(days=5), now + timedelta(days=100))
-    found = (await store.read(events.in_span, [calendar.id], span))[calendar.id]
+    found = (await hub.store.read(events.in_span, hub.contents, [calendar.id], span))[calendar.id]
     return sorted((event.uid, _instant(event.span.start), _instant(event.span.end)) for event in found)
 
 

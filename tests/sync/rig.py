@@ -16,10 +16,12 @@ from kalends.metrics import Metrics
 from kalends.model.event import Event
 from kalends.model.time import Span
 from kalends.seal import Seal
-from kalends.store import accounts, calendars, due, events, organizations, spaces
+from kalends.store import accounts, calendars, due, events, feed, organizations, spaces
 from kalends.store.accounts import Account
 from kalends.store.calendars import Calendar
+from kalends.store.contents import Contents
 from kalends.store.door import Store, StoreError, inline_store
+from kalends.store.feed import Change
 from kalends.sync.connections import Connections
 from kalends.sync.turn import Turns
 from kalends.sync.worker import Worker
@@ -52,9 +54,9 @@ class Mortal:
         self._check()
         return await self.store.read(f, *args, **kwargs)
 
-    async def erase(self) -> bool:
+    async def scrub(self) -> bool:
         self._check()
-        return await self.store.erase()
+        return await self.store.scrub()
 
     async def aclose(self) -> None: ...
 
@@ -77,6 +79,7 @@ class Rig:
 
     def __post_init__(self) -> None:
         self.seal = Seal([b"k" * 32], self.ids.noise)
+        self.contents = Contents(b"c" * 32, self.ids.noise)
         self.metrics = Metrics()
 
     async def furnish(self, privacy: str = "P3", per_stream: int | None = None, password: str = "right") -> None:
@@ -121,7 +124,7 @@ class Rig:
         rng, store = random.Random(seed), Mortal(self.store)
         build = factory(self.towns, **self.traits)
         connections = Connections(store, self.seal, {"scripted": build}, self.clock, rng)
-        turns = Turns(store, self.bus, self.clock, rng, self.metrics, connections, max(1, places // 2))
+        turns = Turns(store, self.bus, self.clock, rng, self.metrics, connections, self.contents, max(1, places // 2))
         worker = Worker(store, self.bus, self.clock, turns, places, streams)
         task = asyncio.get_running_loop().create_task(worker.run(), name=f"worker-{seed}")
         self.workers.append((worker, task, store))
@@ -167,8 +170,14 @@ class Rig:
 
     async def stored(self, address: str, around: timedelta = FAR) -> list[Event]:
         now = self.clock.now()
-        found = await self.store.read(events.in_span, [address], Span(now - timedelta(days=6), now + around))
+        found = await self.store.read(
+            events.in_span, self.contents, [address], Span(now - timedelta(days=6), now + around)
+        )
         return found[address]
+
+    async def news(self) -> list[Change]:
+        """All of the feed."""
+        return list((await self.store.read(feed.after, ORG, None)).changes)
 
     async def subjects(self, address: str) -> list[str | None]:
         return sorted((event.subject for event in await self.stored(address)), key=str)

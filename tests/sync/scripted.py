@@ -6,9 +6,9 @@ it, and passes the contract of all providers (test_scripted_contract.py), so wha
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from kalends.model.event import CalendarId, Event, ItemId, Kind, Party, Unreadable, Version
@@ -178,6 +178,8 @@ class Town:
     """New streams are opened and never say anything, not even that they are alive."""
 
     calls: list[Call] = field(default_factory=list)
+    asked: list[list[ItemId]] = field(default_factory=list)
+    """Items whose details were asked for."""
     refused: int = 0
     """Sign-ins with a wrong password."""
     at_once: dict[str, int] = field(default_factory=dict)
@@ -251,6 +253,17 @@ class Scripted:
             return await self._answer(calendar, cursor, window, known)
         finally:
             town.at_once[calendar] -= 1
+
+    async def details(self, calendar: CalendarId, items: Sequence[ItemId]) -> dict[ItemId, Event]:
+        self._sign_in()
+        self.town.asked.append(list(items))
+        if (gate := self.town.stalled.get(calendar)) is not None:
+            await gate.wait()
+        if (error := self.town.trouble(calendar)) is not None:
+            raise error
+        everywhere = Span(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+        there = {event.item: event for event in self.town.books[calendar].within(everywhere)}
+        return {item: there[item] for item in items if item in there}
 
     async def _answer(self, calendar: CalendarId, cursor: Cursor | None, window: Span, known: Known) -> Page:
         if self.town.answer_seconds:

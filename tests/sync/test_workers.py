@@ -188,8 +188,8 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("privacy", ["P1", "P3"])
-async def test_an_account_that_keeps_busy_times_only_stores_no_subject_anywhere(
+@pytest.mark.parametrize("privacy", ["P0", "P1", "P2", "P3"])
+async def test_an_account_stores_what_its_mode_allows_and_leaves_nothing_readable_on_the_disk(
     sqlite: SqliteStore, tmp_path: Path, privacy: str
 ) -> None:
     clock = RealClock()
@@ -204,9 +204,13 @@ async def test_an_account_that_keeps_busy_times_only_stores_no_subject_anywhere(
     await rig.wake(ROOM)
     await asyncio.sleep(0.3)
     await rig.stop()
+    held = repr(await rig.stored(ROOM))
 
     await sqlite.aclose()
     kept = _everything_in(tmp_path)
 
-    assert (b"Zanzibar" in kept) is (privacy == "P3"), "the second case proves that the search would find it"
-    assert (b"Ada Example" in kept) is (privacy == "P3")
+    assert ("Zanzibar, renamed" in held) is (privacy in ("P2", "P3"))
+    assert ("Ada Example" in held) is (privacy in ("P2", "P3"))
+    assert b"uid-4" in kept, "the search would find it"
+    assert b"Zanzibar" not in kept
+    assert b"Ada Example" not in kept

@@ -1,7 +1,7 @@
 """A hub's web side over a seeded store: what the engine would have written, written directly."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,10 +15,12 @@ from kalends.clock import Clock
 from kalends.features.access import password_hash
 from kalends.ids import SeededIds
 from kalends.model.event import Attendee, Event, ItemId, Kind, Party, Response, Role, Sensitivity, ShowAs, Version, Zone
+from kalends.model.privacy import Details
 from kalends.model.time import Dates, Span
 from kalends.providers.protocol import Cursor, Page
 from kalends.seal import Seal
 from kalends.store import access, accounts, calendars, due, events, organizations, spaces
+from kalends.store.contents import Contents
 from kalends.store.door import Connection, Store, inline_store
 from kalends.web.app import Web, make_web
 
@@ -52,6 +54,19 @@ class StandingClock:
 
 
 @dataclass
+class Told:
+    """A calendar system that can be asked for details: what it says by item, and how often it was asked."""
+
+    events: dict[ItemId, Event] = field(default_factory=dict)
+    missing: str = ""
+    asked: list[tuple[str, tuple[ItemId, ...]]] = field(default_factory=list)
+
+    async def read(self, calendar: str, events: Sequence[Event]) -> Details:
+        self.asked.append((calendar, tuple(event.item for event in events)))
+        return Details({e.item: self.events[e.item] for e in events if e.item in self.events}, self.missing)
+
+
+@dataclass
 class Wires:
     """What `make_web` needs, for a test."""
 
@@ -59,6 +74,8 @@ class Wires:
     clock: Clock
     ids: SeededIds
     organization: str = "org_1"
+    contents: Contents = field(default_factory=lambda: Contents(b"c" * 32, SeededIds(Random(8)).noise))
+    details: Told = field(default_factory=Told)
     base_url: str = "http://127.0.0.1"
     version: str = "0.1.0"
     bus: LocalBus = field(default_factory=LocalBus)
@@ -151,7 +168,7 @@ def put(conn: Connection, wires: Wires, key: str, held: Iterable[Event], removed
     gone = frozenset(ItemId(f"item-{uid}") for uid in removed)
     window = Span(now - timedelta(days=7), now + timedelta(days=400))
     page = Page(events=tuple(held), removed=gone, cursor=Cursor("1"), more=False)
-    events.apply(conn, lease, calendar, page, window, now, measure_lag=True)
+    events.apply(conn, wires.contents, lease, calendar, page, window, now, measure_lag=True)
     calendars.verified(conn, calendar, now)
     for one in leases:
         due.finish(conn, one, now, timedelta(minutes=5), timedelta(0))

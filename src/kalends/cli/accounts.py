@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kalends.cli.privacy import privacy
 from kalends.cli.removal import remove
 from kalends.cli.rights import rights
 from kalends.cli.session import (
@@ -50,8 +51,9 @@ def add() -> None:
 @click.option("--no-impersonation", is_flag=True, help="Open mailboxes as a delegate; polling only.")
 @click.option("--calls-at-once", type=int, default=8, show_default=True, help="Requests under way.")
 @click.option("--max-per-connection", type=int, default=200, show_default=True, help="Calendars per stream.")
-@click.option("--privacy", type=click.Choice(["P1", "P3"]), default="P3", show_default=True,
-              help="P1 keeps only when a room is busy; P3 keeps subjects and organizers too.")  # fmt: skip
+@click.option("--privacy", type=click.Choice(["P0", "P1", "P2", "P3"]), default="P3", show_default=True,
+              help="What is kept. P0, P1: when a room is busy (P0 reads details on demand); P2: who and what until it is "
+                   "over; P3: whole meetings.")  # fmt: skip
 @dry_run_option
 @json_option
 @click.pass_context
@@ -282,3 +284,6 @@ def _text(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         fail(2, f"{file} can't be read: {error}.")
+
+
+accounts.add_command(privacy)

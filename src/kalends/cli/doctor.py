@@ -45,14 +45,21 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
     from dataclasses import replace
 
+    from kalends.features.words import privacy
     from kalends.providers.protocol import Checker, Finding
-    from kalends.store import access, accounts, calendars
+    from kalends.store import access, accounts, calendars, erasure
 
     if not await hub.store.read(access.list_users, hub.organization):
         yield Finding("users", False, "Nobody can sign in. Add the first admin: kalends users add NAME")
     connections = hub.connections()
     try:
         for account in await hub.store.read(accounts.list_all, hub.organization):
+            yield Finding(f"{account.name}, privacy", True, f"{account.privacy}: {privacy(account.privacy)}")
+            if account.id in await hub.store.read(erasure.pending):
+                detail = (
+                    "What its mode no longer allows is still being erased; a running worker ends that within a minute."
+                )
+                yield Finding(f"{account.name}, privacy", True, detail, warning=True)
             provider = (await connections.of(account)).provider
             assert isinstance(provider, Checker)
             async for finding in provider.check(None):

@@ -20,7 +20,7 @@ def keys() -> None:
 @json_option
 @click.pass_context
 def rotate(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
-    """Put a fresh key first into the key file and seal every credential under it.
+    """Put a fresh key first into the key file and seal every credential, and the key of what meetings say, under it.
 
     The old key stays in the file behind the new one, so that older backups can still be opened. A running server on this
     machine finds the new one by itself. With several machines: stop their workers, rotate on one, copy the file, start them.
@@ -29,7 +29,7 @@ def rotate(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
 
     async def work(hub: "Hub") -> None:
         from kalends.seal import new_key, open_seal, put_first
-        from kalends.store import accounts
+        from kalends.store import accounts, organizations
 
         if dry_run:
             sealed = len(await hub.store.read(accounts.list_all, hub.organization))
@@ -42,6 +42,7 @@ def rotate(ctx: click.Context, dry_run: bool, as_json: bool) -> None:
         put_first(file, new_key(hub.ids.noise))
         seal = open_seal(file, hub.ids.noise, may_create=False)
         count = await hub.store.run(accounts.rotate, seal, hub.clock.now(), actor="cli")
+        await hub.store.run(organizations.rotate, seal, hub.clock.now(), actor="cli")
         say({"resealed": count, "file": str(file)}, as_json, f"Accounts sealed under the new key in {file}: {count}.")
 
     with_hub(ctx, work)

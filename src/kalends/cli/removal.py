@@ -46,7 +46,7 @@ def remove(ctx: click.Context, name: str, confirm: str | None, dry_run: bool, as
 async def _remove(hub: "Hub", account: "Account", gone: "Consequence") -> bool:
     """Calendar by calendar, so that nobody else waits for long. Returns whether the files are wiped already."""
     from kalends.bus import Topic
-    from kalends.store import removal
+    from kalends.store import erasure, removal
 
     now = hub.clock.now()
     await hub.store.run(removal.begin, account.id, now, actor="cli")
@@ -54,10 +54,11 @@ async def _remove(hub: "Hub", account: "Account", gone: "Consequence") -> bool:
         pass
     await hub.store.run(removal.finish, account.id, gone, now, actor="cli")
     hub.bus.hint(Topic.FEED)
-    wiped = await hub.store.erase()
-    if wiped:
-        await hub.store.run(removal.erased)
-    return wiped
+    traces = await hub.store.read(erasure.traces)
+    if traces is None or not await hub.store.scrub():
+        return traces is None
+    await hub.store.run(erasure.scrubbed, traces)
+    return True
 
 
 def _of_files(wiped: bool) -> str:

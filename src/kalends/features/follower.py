@@ -20,6 +20,7 @@ from kalends.features.rooms import RoomView, horizon, room_view
 from kalends.model.availability import Policy, State
 from kalends.model.time import Span
 from kalends.store import feed
+from kalends.store.contents import Contents
 from kalends.store.door import Store, StoreError
 from kalends.store.feed import Change
 from kalends.store.spaces import Space
@@ -82,9 +83,18 @@ class Follower:
     `run_id` tells one process from the next, whose versions begin anew. `ready` is set once everything was read.
     """
 
-    def __init__(self, store: Store, bus: Bus, clock: Clock, organization: str, policy: Policy, run_id: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        contents: Contents,
+        bus: Bus,
+        clock: Clock,
+        organization: str,
+        policy: Policy,
+        run_id: str,
+    ) -> None:
         self.run_id, self.version = run_id, 0
-        self.store, self.bus, self.clock = store, bus, clock
+        self.store, self.contents, self.bus, self.clock = store, contents, bus, clock
         self.organization, self.policy = organization, policy
         self.views: dict[str, RoomView] = {}
         self.revisions: dict[str, int] = {}
@@ -201,7 +211,9 @@ class Follower:
     async def _read_everything(self, now: datetime) -> None:
         # The cursor first: what is written during the read is then read twice, never missed.
         self._cursor = await self.store.read(feed.latest)
-        self._picture = await self.store.read(read_picture, self.organization, self.clock.factor, horizon(now))
+        self._picture = await self.store.read(
+            read_picture, self.contents, self.organization, self.clock.factor, horizon(now)
+        )
         self._read_at, self._looked_at = now, self.clock.monotonic()
         self._show(space.id for space in self._picture.spaces)
         self.ready.set()
@@ -227,7 +239,8 @@ class Follower:
 
     async def _reread(self, calendars: set[str], now: datetime) -> None:
         if calendars:
-            self._picture.events.update(await self.store.read(read_lean_events, sorted(calendars), horizon(now)))
+            ids = sorted(calendars)
+            self._picture.events.update(await self.store.read(read_lean_events, self.contents, ids, horizon(now)))
 
     def _views_of(self, calendars: set[str]) -> list[RoomView]:
         return [view for view in self.views.values() if calendars.intersection(view.space.calendars)]

@@ -12,6 +12,7 @@ from kalends.model.event import Event
 from kalends.model.time import Span
 from kalends.store import calendars, events, spaces
 from kalends.store.calendars import Health
+from kalends.store.contents import Contents
 from kalends.store.door import Connection
 from kalends.store.spaces import Space
 
@@ -40,30 +41,30 @@ def read_facts(conn: Connection, organization: str, factor: float) -> Facts:
     return tuple(ordered), {h.calendar.id: _facts(h, factor) for h in calendars.list_health(conn, organization)}
 
 
-def read_events(conn: Connection, ids: Sequence[str], span: Span) -> Events:
+def read_events(conn: Connection, contents: Contents, ids: Sequence[str], span: Span) -> Events:
     """Per calendar what it holds in `span`, series masters left out."""
     found: Events = {}
     for start in range(0, len(ids), EVENTS_AT_ONCE):
-        some = events.in_span(conn, ids[start : start + EVENTS_AT_ONCE], span)
+        some = events.in_span(conn, contents, ids[start : start + EVENTS_AT_ONCE], span)
         found.update({id_: tuple(held) for id_, held in some.items()})
     return found
 
 
-def read_lean_events(conn: Connection, ids: Sequence[str], span: Span) -> Events:
+def read_lean_events(conn: Connection, contents: Contents, ids: Sequence[str], span: Span) -> Events:
     """The same without what no panel and no overview shows: it is held in memory for every room."""
-    held = read_events(conn, ids, span)
+    held = read_events(conn, contents, ids, span)
     return {id_: tuple(replace(e, description=None, attendees=()) for e in some) for id_, some in held.items()}
 
 
-def read_picture(conn: Connection, organization: str, factor: float, span: Span) -> Picture:
+def read_picture(conn: Connection, contents: Contents, organization: str, factor: float, span: Span) -> Picture:
     found, healths = read_facts(conn, organization, factor)
-    return Picture(found, healths, read_lean_events(conn, sorted(healths), span))
+    return Picture(found, healths, read_lean_events(conn, contents, sorted(healths), span))
 
 
-def read_span(conn: Connection, calendar: str, span: Span) -> tuple[Event, ...]:
+def read_span(conn: Connection, contents: Contents, calendar: str, span: Span) -> tuple[Event, ...]:
     """With a day around it: an all-day event is stored by its own zone's midnights and shown by its room's."""
     day = timedelta(days=1)
-    return read_events(conn, [calendar], Span(span.start - day, span.end + day))[calendar]
+    return read_events(conn, contents, [calendar], Span(span.start - day, span.end + day))[calendar]
 
 
 def _order(space: Space) -> tuple[str, ...]:

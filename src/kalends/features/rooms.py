@@ -3,7 +3,7 @@
 Pages, panels and API all show a `RoomView`, so that they can't disagree.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -11,7 +11,7 @@ from kalends.features import words
 from kalends.features.freshness import CalendarFacts, chosen, proof_of, trouble_of
 from kalends.model.availability import Availability, Meeting, Policy, State, availability, meeting, midnight
 from kalends.model.event import Event
-from kalends.model.privacy import Audience, EventView, Mode, view
+from kalends.model.privacy import Audience, Details, EventView, Mode, view
 from kalends.model.time import Span
 from kalends.store.spaces import Space
 
@@ -31,6 +31,8 @@ class RoomView:
     """What takes up time after this instant, the next one first; at most `LATER`."""
     why: str
     trouble: str
+    details: Details = field(default_factory=Details, compare=False)
+    """Of an account in mode P0, while one page or answer is made; the views that the follower keeps have none."""
 
     @property
     def state(self) -> State:
@@ -51,7 +53,7 @@ class RoomView:
         return self.space, answer, health, self.day, self.later, self.why
 
     def shown(self, event: Event, audience: Audience) -> EventView:
-        return view(event, audience, self.mode)
+        return view(event, audience, self.mode, self.details.events.get(event.item))
 
 
 LATER = 4

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from kalends.model.availability import Availability, Rule, State
+from kalends.model.privacy import Mode
 from kalends.model.time import Dates, Span
 
 STATE_WORDS = {
@@ -28,6 +29,19 @@ ACCOUNT_WORDS = {
     "reauthenticate": "Refused",
     "paused": "Paused",
 }
+
+PRIVACY_WORDS = {
+    Mode.PASS_THROUGH: "details are read when a page asks, never stored",
+    Mode.BUSY_ONLY: "busy or free only",
+    Mode.MINIMAL: "subject and organizer, until a meeting is over",
+    Mode.FULL: "whole meetings, sealed",
+}
+
+
+def privacy(mode: str) -> str:
+    """What an account lets Kalends hold. A mode that isn't known is treated as the most careful one."""
+    known = mode in set(Mode)
+    return PRIVACY_WORDS[Mode(mode) if known else Mode.BUSY_ONLY]
 
 
 def clock_time(at: datetime, zone: ZoneInfo) -> str:

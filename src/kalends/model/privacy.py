@@ -1,15 +1,16 @@
 """Who may see what of a meeting: one function for pages, panels, API, feed and log, and one for what is kept at all.
 
-Whatever leaves Kalends about a meeting is an `EventView`, and only `view` makes one. Private (any sensitivity but
-normal) masks subject, organizer, location, description and attendees for everybody; a single private meeting of a
-series is masked by itself. Masked fields are absent, not replaced: what isn't there can't leak.
+Whatever leaves Kalends about a meeting is an `EventView`, and only `view` makes one; what is stored went through `keep_at`.
+Private (any sensitivity but normal) masks subject, organizer, location, description and attendees for everybody; a single
+private meeting of a series is masked by itself. Masked fields are absent, not replaced: what isn't there can't leak.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from kalends.model.event import Attendee, Event, Kind, Party, Response, Sensitivity, ShowAs, Zone
+from kalends.model.event import Attendee, Event, ItemId, Kind, Party, Response, Sensitivity, ShowAs, Zone
 from kalends.model.time import Dates, Span
 
 PRIVATE = "Private"
@@ -29,10 +30,25 @@ class Audience(StrEnum):
 
 
 class Mode(StrEnum):
-    """How much of its meetings an account lets Kalends hold."""
+    """How much of its meetings an account lets Kalends hold; the later, the more."""
 
+    PASS_THROUGH = "P0"  # noqa: S105  # a mode, no password
+    """When somebody is busy, ids, and a keyed hash that tells that a meeting changed. Details are read when a page asks."""
     BUSY_ONLY = "P1"
+    """When somebody is busy, and the zone a meeting was made in."""
+    MINIMAL = "P2"
+    """Also subject and organizer, until the meeting is over."""
     FULL = "P3"
+    """Whole meetings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a calendar told of meetings a moment ago. Shown and forgotten: never stored, logged or put into the feed."""
+
+    events: Mapping[ItemId, Event] = field(default_factory=dict)
+    missing: str = ""
+    """Why some could not be had: a sentence. Empty when all could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,42 +73,69 @@ class EventView:
     original_start: datetime | None = None
 
 
-def view(event: Event, audience: Audience, mode: str) -> EventView:
-    """The only way a meeting leaves Kalends. A mode that isn't known shows as little as the most careful one."""
+def view(event: Event, audience: Audience, mode: str, details: Event | None = None) -> EventView:
+    """The only way a meeting leaves Kalends. A mode that isn't known shows as little as the most careful one.
+
+    `details`: in mode P0, the same meeting as its calendar tells it at this moment; not for doors.
+    """
+    is_private = event.is_private or (details is not None and details.is_private)
     bare = EventView(
-        title=PRIVATE if event.is_private else BOOKED,
+        title=PRIVATE if is_private else BOOKED,
         span=event.span,
         dates=event.dates,
         kind=event.kind,
         show_as=event.show_as,
         response=event.response,
         is_cancelled=event.is_cancelled,
-        is_private=event.is_private,
+        is_private=is_private,
         takes_time=event.takes_time,
         original_start=event.original_start,
     )
-    if event.is_private or mode != Mode.FULL or audience is Audience.LOG:
+    told = _told(event, audience, mode, details)
+    if is_private or told is None or audience is Audience.LOG:
         return bare
-    title = (event.subject or "").strip() or UNTITLED
-    named = replace(bare, title=title, subject=event.subject, organizer=event.organizer)
+    title = (told.subject or "").strip() or UNTITLED
+    named = replace(bare, title=title, subject=told.subject, organizer=told.organizer)
     if audience is Audience.DISPLAY:
-        organizer = Party(event.organizer.name, "") if event.organizer and event.organizer.name else None
+        organizer = Party(told.organizer.name, "") if told.organizer and told.organizer.name else None
         return replace(named, organizer=organizer)
-    return replace(named, location=event.location, description=event.description, attendees=event.attendees)
+    if mode == Mode.MINIMAL:
+        return named
+    return replace(named, location=told.location, description=told.description, attendees=told.attendees)
+
+
+def _told(event: Event, audience: Audience, mode: str, details: Event | None) -> Event | None:
+    """Where the content comes from; None when there is none to show."""
+    if mode == Mode.PASS_THROUGH:
+        return details if audience is not Audience.DISPLAY else None
+    if mode == Mode.MINIMAL:
+        return event if (event.subject, event.organizer) != (None, None) else None  # forgotten once it is over
+    return event if mode == Mode.FULL else None
 
 
 def keep(event: Event, mode: str) -> Event:
-    """What the store may hold of `event`: everything, or when somebody is busy and nothing else."""
+    """What the store may hold of `event` while it lasts: everything, who and what, or when somebody is busy and no more."""
     if mode == Mode.FULL:
         return event
+    # Nobody is ever shown who meets in private, and a master says nothing that its instances don't.
+    named = mode == Mode.MINIMAL and not event.is_private and event.kind is not Kind.SERIES
+    is_placed = mode in (Mode.BUSY_ONLY, Mode.MINIMAL)
     return replace(
         event,
-        subject=None,
+        subject=event.subject if named else None,
+        organizer=event.organizer if named else None,
         location=None,
         description=None,
-        organizer=None,
         attendees=(),
         recurrence=None,
-        zone=Zone(event.zone.iana or "", event.zone.iana),
+        zone=Zone(event.zone.iana or "", event.zone.iana) if is_placed else Zone("", None),
         sensitivity=Sensitivity.PRIVATE if event.is_private else Sensitivity.NORMAL,
     )
+
+
+def keep_at(event: Event, mode: str, now: datetime) -> Event:
+    """The same, as of `now`: mode P2 forgets who and what once a meeting is over."""
+    kept = keep(event, mode)
+    if mode == Mode.MINIMAL and event.span.end <= now:
+        return replace(kept, subject=None, organizer=None)
+    return kept

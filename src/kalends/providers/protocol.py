@@ -14,7 +14,7 @@ HTTP door given to it, takes time and randomness as arguments, and holds no stat
     └── Unavailable      no usable answer: network, TLS, 5xx, malformed or oversized replies
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NewType, Protocol, runtime_checkable
@@ -201,6 +201,18 @@ class Streamer(Protocol):
 
         Every calendar is named once after each (re)subscription and reconnect, since something may have been missed.
         Something is yielded at least every 90 s of real time; else Unavailable is raised.
+        """
+        ...
+
+
+@runtime_checkable
+class Details(Protocol):
+    """A provider that can be asked for single meetings, for accounts whose details are never stored."""
+
+    async def details(self, calendar: CalendarId, items: Sequence[ItemId]) -> Mapping[ItemId, Event]:
+        """Each item as it stands now; those that are gone or can't be read are left out. Raises ProviderError.
+
+        An instance may come without its `master`: an item alone doesn't tell which series it belongs to.
         """
         ...
 

@@ -65,8 +65,8 @@ class Store(Protocol):
         """Runs `f` on one snapshot, where writing is refused."""
         ...
 
-    async def erase(self) -> bool:
-        """What was deleted is wiped from the database's files; False when only the process that serves them may do so."""
+    async def scrub(self) -> bool:
+        """What was erased is overwritten in the log too; False: not yet, or not by this process. Ask again later."""
         ...
 
     async def aclose(self) -> None: ...

@@ -249,6 +249,16 @@ def finish(
     return woken
 
 
+def take_back(conn: Connection, kind: str, ids: Sequence[str], now: datetime) -> None:
+    """Whoever works on these rows can write no more, and they are due now. What such a turn had committed stands."""
+    at = _clock(conn, now)
+    for chunk in _chunks(ids):
+        if conn.dialect.name == "postgresql":  # waits for what a turn is just committing
+            conn.execute(_LOCK, {"k": kind, "ids": chunk})
+        here = and_(due.c.kind == kind, due.c.id.in_(chunk))
+        conn.execute(update(due).where(here).values(leased_until=_FREE, due_at=at, lane=NEWS))
+
+
 def break_leases(conn: Connection, now: datetime) -> int:
     """Every lease has ended and its row is due. Only for a store that no other process can be working on: at SQLite's start."""
     at = _clock(conn, now)

@@ -7,28 +7,15 @@ one meeting they share a key, and both are found under it.
 
 import base64
 import hashlib
-from dataclasses import replace
 
 import msgspec
 from sqlalchemy import RowMapping
 
-from kalends.model.event import (
-    Attendee,
-    Event,
-    ItemId,
-    Kind,
-    Party,
-    Response,
-    Sensitivity,
-    ShowAs,
-    Version,
-    Zone,
-)
+from kalends.model.event import Event, Kind, Response, Sensitivity, ShowAs, Zone
 from kalends.model.time import Dates, Span, micros
+from kalends.store.contents import Contents
 
 _encode = msgspec.json.Encoder().encode
-_attendees = msgspec.json.Decoder(tuple[Attendee, ...])
-_NO_ATTENDEES = "[]"
 
 
 def key_of(calendar_id: str, event: Event) -> str:
@@ -38,13 +25,7 @@ def key_of(calendar_id: str, event: Event) -> str:
     return f"evt_{base64.b32encode(hashlib.sha256(_encode(name)).digest()[:15]).decode().lower()}"
 
 
-def digest_of(event: Event) -> bytes:
-    """Equal for events that differ only in the provider's ids, version and time of change."""
-    content = replace(event, item=ItemId(""), version=Version(""), master=None, modified_at=None)
-    return hashlib.sha256(_encode(content)).digest()
-
-
-def to_row(calendar_id: str, event: Event) -> dict[str, object]:
+def to_row(calendar_id: str, event: Event, contents: Contents) -> dict[str, object]:
     """Every column but `id`."""
     return {
         "calendar": calendar_id,
@@ -62,12 +43,7 @@ def to_row(calendar_id: str, event: Event) -> dict[str, object]:
         "iana": event.zone.iana,
         "master": event.master,
         "lasting_id": event.lasting_id,
-        "subject": event.subject,
-        "location": event.location,
-        "description": event.description,
-        "organizer_name": event.organizer.name if event.organizer else None,
-        "organizer_address": event.organizer.address if event.organizer else None,
-        "attendees": _encode(event.attendees).decode() if event.attendees else _NO_ATTENDEES,
+        "content": contents.seal(calendar_id, event),
         "show_as": event.show_as.value,
         "sensitivity": event.sensitivity.value,
         "is_cancelled": event.is_cancelled,
@@ -77,8 +53,9 @@ def to_row(calendar_id: str, event: Event) -> dict[str, object]:
     }
 
 
-def from_row(row: RowMapping) -> Event:
+def from_row(row: RowMapping, contents: Contents) -> Event:
     """The event that `to_row` wrote."""
+    content = contents.open(row["calendar"], row["item"], row["content"])
     return Event(
         uid=row["uid"],
         original_start=row["original_start"],
@@ -90,11 +67,11 @@ def from_row(row: RowMapping) -> Event:
         zone=Zone(row["zone"], row["iana"]),
         master=row["master"],
         lasting_id=row["lasting_id"],
-        subject=row["subject"],
-        location=row["location"],
-        description=row["description"],
-        organizer=Party(row["organizer_name"], row["organizer_address"]) if row["organizer_name"] is not None else None,
-        attendees=_attendees.decode(row["attendees"]) if row["attendees"] != _NO_ATTENDEES else (),
+        subject=content.subject,
+        location=content.location,
+        description=content.description,
+        organizer=content.organizer,
+        attendees=content.attendees,
         show_as=ShowAs(row["show_as"]),
         sensitivity=Sensitivity(row["sensitivity"]),
         is_cancelled=row["is_cancelled"],

@@ -4,7 +4,7 @@
 caller's one transaction, fenced by the lease. What did not change is not written, so applying a page again does nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,12 +14,14 @@ from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, i
 from kalends.model.event import Event, ItemId, Kind, Unreadable
 from kalends.model.time import Span
 from kalends.providers.protocol import Known, KnownItem, OfSeries, Page
-from kalends.store import audit, due, feed, merge
+from kalends.store import audit, due, event_writes, feed, merge
+from kalends.store.contents import Contents
 from kalends.store.due import Lease
-from kalends.store.event_rows import digest_of, from_row, key_of, to_row
+from kalends.store.event_rows import from_row, key_of
+from kalends.store.event_writes import Keeping, chunks
 from kalends.store.feed import News
 from kalends.store.merge import Plan, Stored
-from kalends.store.schema import bases, calendars, events, unreadable
+from kalends.store.schema import accounts, bases, calendars, events, unreadable
 
 LIMIT = 50_000
 """Events in one answer at most."""
@@ -27,7 +29,6 @@ LAGS = 64
 """Lags kept per calendar."""
 SKEW = timedelta(minutes=10)
 """How far a provider's clock may be behind ours before its changes no longer count as fresh ones."""
-_CHUNK = 500
 
 
 class TooMuch(Exception):
@@ -66,14 +67,14 @@ def known(conn: Connection, calendar_id: str) -> Known:
     return {item: KnownItem(version, master) for item, version, master in rows}
 
 
-def in_span(conn: Connection, calendar_ids: Sequence[str], span: Span) -> dict[str, list[Event]]:
+def in_span(conn: Connection, contents: Contents, calendar_ids: Sequence[str], span: Span) -> dict[str, list[Event]]:
     """Per calendar its events that overlap `span`, series masters left out, in order of start. Raises TooMuch."""
     found: dict[str, list[Event]] = {id: [] for id in calendar_ids}
     count = 0
-    for chunk in _chunks(calendar_ids):
+    for chunk in chunks(calendar_ids):
         for row in conn.execute(_overlapping(chunk, span).limit(LIMIT + 1)).mappings():
             count += 1
-            event = from_row(row)
+            event = from_row(row, contents)
             if event.span.overlaps(span):
                 found[row["calendar"]].append(event)
         if count > LIMIT:
@@ -97,12 +98,12 @@ def _overlapping(calendar_ids: list[str], span: Span) -> Any:
     )
 
 
-def by_keys(conn: Connection, keys: Sequence[str]) -> dict[str, list[tuple[str, Event]]]:
+def by_keys(conn: Connection, contents: Contents, keys: Sequence[str]) -> dict[str, list[tuple[str, Event]]]:
     """Per key the events that have it, each with its calendar; keys of what is gone are left out."""
     found: dict[str, list[tuple[str, Event]]] = {}
-    for chunk in _chunks(keys):
+    for chunk in chunks(keys):
         for row in conn.execute(select(events).where(events.c.key.in_(chunk)).order_by(events.c.id)).mappings():
-            found.setdefault(row["key"], []).append((row["calendar"], from_row(row)))
+            found.setdefault(row["key"], []).append((row["calendar"], from_row(row, contents)))
     return found
 
 
@@ -113,7 +114,7 @@ def plan_removals(conn: Connection, calendar_id: str, page: Page, window: Span) 
     """
     if not page.removed and not page.complete:
         return Removals(frozenset(), frozenset(), 0)
-    planned = _plan(conn, calendar_id, page, window)
+    planned = _plan(conn, calendar_id, page, window, _same)
     return _removals(conn, calendar_id, page, planned, window)
 
 
@@ -138,7 +139,7 @@ def _removals(conn: Connection, calendar_id: str, page: Page, planned: Plan, win
 def _instances(conn: Connection, calendar_id: str, masters: Iterable[ItemId]) -> dict[ItemId, int]:
     """How many rows each series has."""
     counts: dict[ItemId, int] = {}
-    for chunk in _chunks(masters):
+    for chunk in chunks(masters):
         query = select(events.c.master, func.count()).where(
             events.c.calendar == calendar_id, events.c.master.in_(chunk)
         )
@@ -148,6 +149,7 @@ def _instances(conn: Connection, calendar_id: str, masters: Iterable[ItemId]) ->
 
 def apply(
     conn: Connection,
+    contents: Contents,
     lease: Lease,
     calendar_id: str,
     page: Page,
@@ -157,17 +159,19 @@ def apply(
     measure_lag: bool = False,
     why: str = "read from the provider",
 ) -> Applied:
-    """The store holds what the page says. Raises LeaseLost.
+    """The store holds what the page says, as far as the account's privacy mode lets it. Raises LeaseLost.
 
     `measure_lag`: the page is a delta, so its changes tell how long news takes.
     """
     due.hold(conn, lease)
     calendar = conn.execute(_CALENDAR, {"calendar": calendar_id}).mappings().one()
-    planned = _plan(conn, calendar_id, page, window)
+    keeping = Keeping(contents, calendar["privacy"], now)
+    planned = _plan(conn, calendar_id, page, window, keeping.digest)
     vanished = _removals(conn, calendar_id, page, planned, window)
-    _delete(conn, calendar_id, planned.removed)
-    _rewrite(conn, calendar_id, [*planned.updated, *planned.touched])
-    _insert(conn, calendar_id, planned.created)
+    event_writes.remove(conn, calendar_id, planned.removed)
+    rewritten = [(row.id, row.item, event) for row, event in (*planned.updated, *planned.touched)]
+    event_writes.rewrite(conn, keeping, calendar_id, rewritten)
+    event_writes.add(conn, keeping, calendar_id, planned.created)
     _forget_past(conn, calendar_id, window)
     _note_unreadable(conn, calendar_id, page, now)
     news = _news(calendar_id, planned, _keys_held(conn, calendar_id, planned))
@@ -196,19 +200,24 @@ def apply(
     return applied
 
 
-def _plan(conn: Connection, calendar_id: str, page: Page, window: Span) -> Plan:
+def _same(event: Event) -> bytes:
+    """In place of a digest where only what leaves is asked for."""
+    return b""
+
+
+def _plan(conn: Connection, calendar_id: str, page: Page, window: Span, digest: Callable[[Event], bytes]) -> Plan:
     rows: dict[int, Stored] = {}
     for query, values in _questions(page):
         for row in _stored(conn, query, {"calendar": calendar_id, **values}):
             rows[row.id] = row
-    return merge.plan(calendar_id, page, window, list(rows.values()))
+    return merge.plan(calendar_id, page, window, list(rows.values()), digest)
 
 
 def _questions(page: Page) -> Iterator[tuple[Select[Any], dict[str, Any]]]:
     """Which rows the page is about."""
-    for chunk in _chunks([*(event.item for event in page.events), *page.removed]):
+    for chunk in chunks([*(event.item for event in page.events), *page.removed]):
         yield _OF_ITEMS, {"items": chunk}
-    for chunk in _chunks(page.removed):
+    for chunk in chunks(page.removed):
         yield _OF_MASTERS, {"masters": chunk}
     for scope in page.complete:
         around = {"since": scope.span.start, "until": scope.span.end}
@@ -223,14 +232,6 @@ def _stored(conn: Connection, query: Select[Any], values: dict[str, Any]) -> Ite
         yield Stored(id, item, key, version, Kind(kind), master, Span(start, end), digest)
 
 
-def _delete(conn: Connection, calendar_id: str, rows: Sequence[Stored]) -> None:
-    for n in range(0, len(rows), _CHUNK):
-        chunk = rows[n : n + _CHUNK]
-        conn.execute(delete(events).where(events.c.id.in_([row.id for row in chunk])))
-        here = and_(bases.c.calendar == calendar_id, bases.c.item.in_([row.item for row in chunk]))
-        conn.execute(delete(bases).where(here))
-
-
 def _forget_past(conn: Connection, calendar_id: str, window: Span) -> None:
     """What is over before the window rolled out of it, which is news to nobody."""
     before = {"calendar": calendar_id, "since": window.start}
@@ -238,13 +239,16 @@ def _forget_past(conn: Connection, calendar_id: str, window: Span) -> None:
     if not items:
         return
     conn.execute(_FORGET, before)
-    for chunk in _chunks(items):
-        conn.execute(delete(bases).where(bases.c.calendar == calendar_id, bases.c.item.in_(chunk)))
+    event_writes.forget_bases(conn, calendar_id, items)
 
 
 # Made once: they run at every page, and building a statement takes longer than running it.
 _KNOWN = select(events.c.item, events.c.version, events.c.master).where(events.c.calendar == bindparam("calendar"))
-_CALENDAR = select(calendars).where(calendars.c.id == bindparam("calendar"))
+_CALENDAR = (
+    select(calendars, accounts.c.privacy)
+    .join(accounts, accounts.c.id == calendars.c.account)
+    .where(calendars.c.id == bindparam("calendar"))
+)
 _UNREADABLE = select(unreadable).where(unreadable.c.calendar == bindparam("calendar"))
 _SAVE_CALENDAR = update(calendars).where(calendars.c.id == bindparam("calendar"))
 _STORED = (
@@ -266,40 +270,6 @@ _IS_PAST = and_(
 )
 _PAST = select(events.c.item).where(_IS_PAST)
 _FORGET = delete(events).where(_IS_PAST)
-_INSERT, _INSERT_BASES = insert(events), insert(bases)
-_COLUMNS = [column.name for column in events.columns if column.name not in ("id", "calendar")]
-_REWRITE = (
-    update(events)
-    .where(events.c.id == bindparam("row_id"))
-    .values({name: bindparam(f"new_{name}") for name in _COLUMNS})
-)
-
-
-def _rewrite(conn: Connection, calendar_id: str, pairs: Sequence[tuple[Stored, Event]]) -> None:
-    if not pairs:
-        return
-    rows = []
-    for stored, event in pairs:
-        values = to_row(calendar_id, event)
-        rows.append({"row_id": stored.id, **{f"new_{name}": values[name] for name in _COLUMNS}})
-    conn.execute(_REWRITE, rows)
-    for chunk in _chunks([stored.item for stored, _ in pairs]):
-        conn.execute(delete(bases).where(bases.c.calendar == calendar_id, bases.c.item.in_(chunk)))
-    _insert_bases(conn, calendar_id, [event for _, event in pairs])
-
-
-def _insert(conn: Connection, calendar_id: str, created: Sequence[Event]) -> None:
-    if created:
-        conn.execute(_INSERT, [to_row(calendar_id, event) for event in created])
-        _insert_bases(conn, calendar_id, created)
-
-
-def _insert_bases(conn: Connection, calendar_id: str, agreed: Sequence[Event]) -> None:
-    rows = [
-        {"calendar": calendar_id, "item": event.item, "version": event.version, "digest": digest_of(event)}
-        for event in agreed
-    ]
-    conn.execute(_INSERT_BASES, rows)
 
 
 def _note_unreadable(conn: Connection, calendar_id: str, page: Page, now: datetime) -> None:
@@ -310,7 +280,7 @@ def _note_unreadable(conn: Connection, calendar_id: str, page: Page, now: dateti
     bad: dict[ItemId, Unreadable] = {item.item: item for item in page.unreadable if item.item not in read}
     changed = [item for id, item in bad.items() if id not in noted or _differs(noted[id], item)]
     settled = (read | page.removed) - bad.keys() | {item.item for item in changed}
-    for chunk in _chunks(id for id in noted if id in settled):
+    for chunk in chunks(id for id in noted if id in settled):
         conn.execute(delete(unreadable).where(mine, unreadable.c.item.in_(chunk)))
     rows = [
         {"calendar": calendar_id, "item": item.item, "version": item.version, "reason": item.reason, "since": since}
@@ -328,7 +298,7 @@ def _differs(noted: Row[Any], item: Unreadable) -> bool:
 def _keys_held(conn: Connection, calendar_id: str, planned: Plan) -> set[str]:
     """Of the keys of what went, those that another row has too: a second copy, or one read earlier under another id."""
     held: set[str] = set()
-    for chunk in _chunks(row.key for row in (*planned.removed, *(row for row, _ in planned.updated))):
+    for chunk in chunks(row.key for row in (*planned.removed, *(row for row, _ in planned.updated))):
         query = select(events.c.key).where(events.c.calendar == calendar_id, events.c.key.in_(chunk))
         held.update(conn.execute(query).scalars())
     return held
@@ -388,8 +358,3 @@ def _write_calendar(
     different = {name: value for name, value in values.items() if calendar[name] != value}
     if different:
         conn.execute(_SAVE_CALENDAR, {"calendar": calendar["id"], **different})
-
-
-def _chunks(values: Iterable[str]) -> Iterator[list[str]]:
-    ordered = sorted(set(values))
-    return (ordered[n : n + _CHUNK] for n in range(0, len(ordered), _CHUNK))

@@ -5,14 +5,14 @@ when items move, and a meeting that comes back under another id in the same page
 says nothing about is never taken for a moved one, since a calendar may hold two copies of one meeting.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from kalends.model.event import Event, ItemId, Kind, Version
 from kalends.model.time import Span
 from kalends.providers.protocol import InWindow, Page, Scope
-from kalends.store.event_rows import digest_of, key_of
+from kalends.store.event_rows import key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,13 @@ def is_over(kind: Kind, span: Span, since: datetime) -> bool:
     return kind is not Kind.SERIES and span.end <= since and span.start < since
 
 
-def plan(calendar_id: str, page: Page, window: Span, stored: Sequence[Stored]) -> Plan:
-    """`stored` must hold every row that the page names, all instances of removed masters, and what its scopes cover."""
+def plan(
+    calendar_id: str, page: Page, window: Span, stored: Sequence[Stored], digest: Callable[[Event], bytes]
+) -> Plan:
+    """`stored` must hold every row that the page names, all instances of removed masters, and what its scopes cover.
+
+    `digest` is what the rows' digests were made with; what leaves does not depend on it.
+    """
     events = {event.item: event for event in page.events}
     present = {*events, *page.unchanged, *(item.item for item in page.unreadable)}
     leaving = {row.id: row for row in sorted(stored, key=lambda row: row.id) if _leaves(row, page, present)}
@@ -70,7 +75,7 @@ def plan(calendar_id: str, page: Page, window: Span, stored: Sequence[Stored]) -
                 leaving[row.id] = row  # moved to before the window
         elif row is None:
             created.append(event)
-        elif row.digest != digest_of(event):
+        elif row.digest != digest(event):
             updated.append((row, event))
         elif (row.item, row.version, row.master) != (event.item, event.version, event.master):
             touched.append((row, event))

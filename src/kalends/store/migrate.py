@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 
 from kalends.store.errors import SchemaTooNew, StoreError
 
-_FOLDER = Path(__file__).parent / "migrations"
+FOLDER = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 5_418_263_201  # any number nobody else in this database uses
 
 
@@ -40,7 +40,7 @@ def upgrade(conn: Connection) -> Status:
         return before
     _refuse_newer(before)
     config = Config()
-    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     config.attributes["connection"] = conn
     command.upgrade(config, "head")
     return before
@@ -67,4 +67,4 @@ def _refuse_newer(found: Status) -> None:
 
 
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(_FOLDER))
+    return ScriptDirectory(str(FOLDER))

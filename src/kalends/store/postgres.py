@@ -79,13 +79,12 @@ class PostgresStore:
     async def read(self, f: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._again(self._reader, lambda connection: f(connection, *args, **kwargs))
 
-    async def erase(self) -> bool:
-        """Writes the small table of credentials anew; the space of other deleted rows is given back for use."""
+    async def scrub(self) -> bool:
+        """Writes the small table of credentials anew; other dead rows are autovacuum's, the log is the server's."""
         bare = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with translated(self.where):
             async with bare.connect() as connection:
                 await connection.exec_driver_sql("VACUUM (FULL) accounts")
-                await connection.exec_driver_sql("VACUUM")
         return True
 
     async def aclose(self) -> None:

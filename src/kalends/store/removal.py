@@ -1,6 +1,6 @@
 """Takes an account out: its credentials, its calendars and all that was read through them. Rooms and their panels stay.
 
-    begin ─▶ one `step` per calendar ─▶ finish ─▶ store.erase      each of the first three one transaction
+    begin ─▶ one `step` per calendar ─▶ finish ─▶ store.scrub      each of the first three one transaction
 
 After `begin` nothing is read any more, so that a removal which is broken off leaves a paused account and can be run again.
 """
@@ -8,17 +8,14 @@ After `begin` nothing is read any more, so that a removal which is broken off le
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from kalends.model.event import Kind
-from kalends.store import accounts, audit, calendars, due, feed, spaces
+from kalends.store import accounts, audit, calendars, due, erasure, feed, spaces
 from kalends.store.feed import News
 from kalends.store.schema import accounts as account_table
 from kalends.store.schema import calendars as calendar_table
-from kalends.store.schema import events, links, meta, metadata
-
-ERASE = "erase.wanted"
-"""In `meta`: deleted rows are still to be wiped from the database's files."""
+from kalends.store.schema import events, links, metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,21 +80,7 @@ def finish(conn: Connection, account: str, gone: Consequence, now: datetime, *, 
     feed.append(conn, found.organization, now, [News("account.state", account, "removed")])
     why = f"{found.kind} account “{found.name}”: {gone}"
     audit.write(conn, found.organization, now, actor=actor, action="account.removed", target=account, why=why)
-    want_erasing(conn)
-
-
-def want_erasing(conn: Connection) -> None:
-    """Whoever may do so wipes deleted rows from the files soon (`Store.erase`)."""
-    if not is_erasing_wanted(conn):
-        conn.execute(insert(meta), {"key": ERASE, "value": "yes"})
-
-
-def is_erasing_wanted(conn: Connection) -> bool:
-    return conn.execute(select(meta.c.value).where(meta.c.key == ERASE)).scalar_one_or_none() is not None
-
-
-def erased(conn: Connection) -> None:
-    conn.execute(delete(meta).where(meta.c.key == ERASE))
+    erasure.note_traces(conn)
 
 
 def _many(count: int, what: str) -> str:

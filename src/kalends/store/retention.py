@@ -1,4 +1,7 @@
-"""What is kept for a while and then let go: the feed and the audit trail. Everything has a bound, also in time."""
+"""What is kept for a while and then let go: the feed and the audit trail. Everything has a bound, also in time.
+
+What meetings say is `erasure`'s; events themselves go as they leave the window (`events.apply`).
+"""
 
 from datetime import datetime, timedelta
 

@@ -64,6 +64,13 @@ organizations = Table(
     Column("created_at", Instant, nullable=False),
 )
 
+content_keys = Table(
+    "content_keys",  # one per organization: seals what its meetings say
+    metadata,
+    Column("organization", ForeignKey("organizations.id"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # wrapped by the installation's key
+)
+
 accounts = Table(
     "accounts",
     metadata,
@@ -73,7 +80,7 @@ accounts = Table(
     Column("name", Text, nullable=False),
     Column("settings", Text, nullable=False),  # JSON without secrets: address, trust, limits
     Column("sealed", LargeBinary, nullable=False),  # credentials, AES-256-GCM
-    Column("privacy", Text, nullable=False),  # P1 or P3
+    Column("privacy", Text, nullable=False),  # P0, P1, P2 or P3: `model.privacy.Mode`
     Column("state", Text, nullable=False),  # new, in_sync, degraded, reauthenticate, paused
     Column("reason", Text, nullable=False),
     Column("since", Instant, nullable=False),
@@ -154,12 +161,7 @@ events = Table(
     Column("iana", Text),
     Column("master", Text),
     Column("lasting_id", Text),
-    Column("subject", Text),
-    Column("location", Text),
-    Column("description", Text),
-    Column("organizer_name", Text),
-    Column("organizer_address", Text),
-    Column("attendees", Text, nullable=False),  # JSON
+    Column("content", LargeBinary),  # subject, place, text and people, sealed (`contents`); NULL where nothing is held
     Column("show_as", Text, nullable=False),
     Column("sensitivity", Text, nullable=False),
     Column("is_cancelled", Boolean, nullable=False),
@@ -179,7 +181,7 @@ bases = Table(
     Column("calendar", ForeignKey("calendars.id"), primary_key=True),
     Column("item", Text, primary_key=True),
     Column("version", Text, nullable=False),
-    Column("digest", LargeBinary, nullable=False),  # of the whole normal form
+    Column("digest", LargeBinary, nullable=False),  # keyed, of the normal form as far as it may be held
 )
 
 unreadable = Table(

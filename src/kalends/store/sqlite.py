@@ -22,7 +22,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
 from kalends.store.errors import StoreError, StoreLocked, translated
@@ -56,6 +55,7 @@ def sqlite_engine(path: Path | None, *, reads: bool = False, checkpoints: bool =
     )
     engine = create_engine("sqlite://", creator=connect, hide_parameters=True, **pool)
     pragmas = ["foreign_keys=ON", f"synchronous={'FULL' if durable else 'OFF'}", "temp_store=MEMORY"]
+    pragmas.append("secure_delete=ON")  # what is erased is overwritten, not only unlinked
     if reads:
         pragmas = ["query_only=ON", "temp_store=MEMORY"]
     elif path is not None:
@@ -116,10 +116,10 @@ class SqliteStore:
             call = partial(self._read, lambda connection: f(connection, *args, **kwargs))
             return await asyncio.get_running_loop().run_in_executor(self._reading, call)
 
-    async def erase(self) -> bool:
-        """Writes the file anew and empties the log: deleting a row leaves its bytes in both."""
+    async def scrub(self) -> bool:
+        """Only the one checkpointer may: the server or, while none runs, whoever takes its place so long."""
         if self._lock is None:
-            return False  # a server has the file, and is its only checkpointer
+            return False
         held = self._lock.is_held
         if not held:
             try:
@@ -130,7 +130,7 @@ class SqliteStore:
             async with self._write_slots:
                 self._check_open()
                 future: Future[bool] = Future()
-                self._jobs.put(_Job(_wipe, future, is_bare=True))
+                self._jobs.put(_Job(_emptied, future, is_bare=True))
                 return await asyncio.wrap_future(future)
         finally:
             if not held:
@@ -229,14 +229,9 @@ class SqliteStore:
             return None, error
 
 
-def _wipe(connection: Connection) -> bool:
-    """False when a reader kept the log from being emptied."""
-    driver = _driver(connection)
-    try:
-        driver.execute("VACUUM")
-        [(busy, _, _)] = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    except sqlite3.Error as error:
-        raise DBAPIError.instance("VACUUM", None, error, sqlite3.Error) from error
+def _emptied(connection: Connection) -> bool:
+    """Whether the log was written back and cut to nothing."""
+    busy = _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     return not busy
 
 
@@ -286,8 +281,8 @@ class InlineStore:
         await asyncio.sleep(0)
         return result
 
-    async def erase(self) -> bool:
-        return _wipe(self._connection)
+    async def scrub(self) -> bool:
+        return _emptied(self._connection)
 
     async def aclose(self) -> None:
         self._connection.close()

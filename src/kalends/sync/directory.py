@@ -11,7 +11,7 @@ from enum import StrEnum
 from kalends.clock import Clock
 from kalends.ids import Ids
 from kalends.providers.protocol import CalendarGone, Directory, Provider, RemoteCalendar
-from kalends.store import calendars, due, spaces
+from kalends.store import calendars, due, erasure, spaces
 from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store
 from kalends.store.spaces import Space
@@ -131,5 +131,6 @@ def take_away(conn: Connection, space: Space, now: datetime, actor: str) -> list
     gone = [found for id_ in unused if (found := calendars.get(conn, id_)) is not None]
     for calendar in gone:
         calendars.remove(conn, calendar.id, now, actor=actor)
+    erasure.note_traces(conn)
     due.wake(conn, "stream", sorted({calendar.stream for calendar in gone if calendar.stream}), now)
     return [calendar.address for calendar in gone]

@@ -8,18 +8,18 @@ said is not even known here: the provider's delta is the only truth.
 """
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kalends.bus import Bus, Topic
 from kalends.clock import Clock
 from kalends.model.event import CalendarId
-from kalends.model.privacy import keep
 from kalends.model.time import Span
 from kalends.providers.protocol import Cursor, Known, Page, Traits, Unavailable
 from kalends.store import accounts, calendars, due, events
 from kalends.store.accounts import Account
 from kalends.store.calendars import Calendar
+from kalends.store.contents import Contents
 from kalends.store.door import Connection, Store
 from kalends.store.due import Lease
 from kalends.sync import breaker
@@ -87,6 +87,7 @@ class Pull:
     store: Store
     bus: Bus
     clock: Clock
+    contents: Contents
     lease: Lease
     begun: Begun
     connection: Open
@@ -103,7 +104,7 @@ class Pull:
         is_delta = cursor is not None and calendar.reconciled_at is not None
         tally, known = Tally(), self.begun.known
         for _ in range(MOST_PAGES):
-            page = self._reduced(await self._page(cursor, window, known))
+            page = await self._page(cursor, window, known)
             applied, self.lease, woken = await self.store.run(self._commit, page, window, cursor is None, is_delta)
             tally.add(applied)
             if applied.changed:
@@ -146,10 +147,6 @@ class Pull:
             every = min(every, max(soon, calendar.reconciled_at - since))
         return now - calendar.reconciled_at >= every
 
-    def _reduced(self, page: Page) -> Page:
-        mode = self.begun.account.privacy
-        return replace(page, events=tuple(keep(event, mode) for event in page.events))
-
     def _commit(
         self, conn: Connection, page: Page, window: Span, is_first_of_full: bool, is_delta: bool
     ) -> tuple[events.Applied, Lease, bool]:
@@ -163,7 +160,7 @@ class Pull:
         if is_first_of_full:
             calendars.begin_full_read(conn, id_)
         self._ask_breaker(conn, page, window, now)
-        applied = events.apply(conn, lease, id_, page, window, now, measure_lag=is_delta)
+        applied = events.apply(conn, self.contents, lease, id_, page, window, now, measure_lag=is_delta)
         if page.more and is_first_of_full:
             # The days around now are there, which is what doors show. The rest waits in the routine lane, so that no room
             # has its whole year before another has its day.

@@ -19,6 +19,7 @@ from kalends.metrics import Metrics
 from kalends.providers.protocol import AuthLost, ProviderError, Streamer, Unavailable
 from kalends.store import accounts, calendars, due, polled
 from kalends.store.accounts import Account
+from kalends.store.contents import Contents
 from kalends.store.door import Connection, Store, StoreError
 from kalends.store.due import NEWS, ROUTINE, Lease, LeaseLost
 from kalends.sync import grouping, pull
@@ -41,6 +42,7 @@ class Turns:
     rng: random.Random
     metrics: Metrics
     connections: Connections
+    contents: Contents
     pulls_per_account: int
 
     async def run(self, lease: Lease) -> None:
@@ -68,7 +70,7 @@ class Turns:
             async with self.connections.using(begun.account) as connection:
                 if await self._stands_back(lease, self._crowded(connection, lease) or connection.circuit.wait()):
                     return
-                turn = Pull(self.store, self.bus, self.clock, lease, begun, connection)
+                turn = Pull(self.store, self.bus, self.clock, self.contents, lease, begun, connection)
                 await self._run_pull(turn)
         except (LeaseLost, StoreError):
             raise

@@ -42,7 +42,7 @@ class Web:
 def make_web(hub: Wiring) -> Web:
     """Raises RouteWithoutPolicy if a route doesn't say who may use it."""
     policy = RoomPolicy(stale_after=hub.stale_after)
-    follower = Follower(hub.store, hub.bus, hub.clock, hub.organization, policy, hub.ids.new("run"))
+    follower = Follower(hub.store, hub.contents, hub.bus, hub.clock, hub.organization, policy, hub.ids.new("run"))
     doorkeeper = Doorkeeper(hub.store, hub.clock, hub.ids, hub.organization)
     kit = Kit(hub, follower, doorkeeper, Painter(follower), policy, Gauges(hub.registry))
     app = FastAPI(

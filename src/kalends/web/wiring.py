@@ -7,13 +7,22 @@ from prometheus_client import CollectorRegistry
 
 from kalends.bus import Bus
 from kalends.clock import Clock
+from kalends.features.details import DetailsReader
 from kalends.ids import Ids
+from kalends.store.contents import Contents
 from kalends.store.door import Store
 
 
 class Wiring(Protocol):
     @property
     def store(self) -> Store: ...
+    @property
+    def contents(self) -> Contents: ...
+    @property
+    def details(self) -> DetailsReader:
+        """Asks calendars for what is not stored."""
+        ...
+
     @property
     def bus(self) -> Bus: ...
     @property

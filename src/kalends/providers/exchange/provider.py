@@ -1,14 +1,14 @@
-"""The front door to Exchange: one account as a Provider, Streamer, Directory and Checker."""
+"""The front door to Exchange: one account as a Provider, Streamer, Details, Directory and Checker."""
 
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from kalends.model.event import CalendarId
+from kalends.model.event import CalendarId, Event, ItemId
 from kalends.model.time import Span
 from kalends.providers.exchange import cursor as walk
-from kalends.providers.exchange import directory, pull
+from kalends.providers.exchange import directory, pull, read
 from kalends.providers.exchange.auth import Auth, Basic
 from kalends.providers.exchange.check import Check
 from kalends.providers.exchange.client import Client
@@ -60,6 +60,9 @@ class ExchangeProvider:
 
     async def pull(self, calendar: CalendarId, cursor: Cursor | None, window: Span, known: Known) -> Page:
         return await pull.step(self._client, calendar, cursor, window, known)
+
+    async def details(self, calendar: CalendarId, items: Sequence[ItemId]) -> Mapping[ItemId, Event]:
+        return await read.details(self._client, calendar, items)
 
     def listen(self, calendars: frozenset[CalendarId]) -> AsyncGenerator[Heard, None]:
         assert len(calendars) <= self.calendars_per_stream, "the engine keeps groups within calendars_per_stream"

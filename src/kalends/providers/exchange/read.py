@@ -37,6 +37,13 @@ async def meetings(client: Client, calendar: CalendarId, wanted: Mapping[ItemId,
     return await _all(client, calendar, wanted, requests.items)
 
 
+async def details(client: Client, calendar: CalendarId, items: Sequence[ItemId]) -> dict[ItemId, Event]:
+    """Each item that is there and can be read."""
+    found = await meetings(client, calendar, dict.fromkeys(items, Version("")))
+    told = {item: one.event if isinstance(one, Series) else one for item, one in found.items()}
+    return {item: event for item, event in told.items() if isinstance(event, Event)}
+
+
 async def masters(client: Client, calendar: CalendarId, instances: Mapping[ItemId, Version]) -> dict[ItemId, Meeting]:
     """The series of each instance, by the instance's id."""
     return await _all(client, calendar, instances, requests.masters)

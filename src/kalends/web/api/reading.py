@@ -9,6 +9,7 @@ from fastapi import Path as InPath
 from pydantic import AwareDatetime
 from starlette.requests import Request
 
+from kalends.features.details import with_details
 from kalends.features.freshness import CalendarFacts
 from kalends.features.picture import read_events, read_facts, read_span
 from kalends.features.rooms import RoomView, horizon, room_view
@@ -82,7 +83,10 @@ async def one_space(request: Request, space: IdParam) -> SpaceShape:
 @router.get("/spaces/{space}/state", response_model=StateShape, responses=REFUSALS, summary="Its state now, and why")
 @allow(Policy.API)
 async def state(request: Request, space: IdParam) -> StateShape:
-    return state_shape(await _room(kit_of(request), space))
+    kit = kit_of(request)
+    room = await _room(kit, space)
+    shown = (meeting for meeting in (room.answer.now, room.answer.next) if meeting is not None)
+    return state_shape(await with_details(room, shown, kit.hub.details))
 
 
 @router.get(
@@ -105,13 +109,14 @@ async def events(
     room = await _room(kit, space)
     if room.calendar is None:
         return EventPage(items=[], next=None, source=None, proved_at=None, trouble="")
-    found = await kit.hub.store.read(read_span, room.calendar.id, span)
+    found = await kit.hub.store.read(read_span, kit.hub.contents, room.calendar.id, span)
     meetings = [meeting(event, room.zone) for event in found]
     inside = sorted((m for m in meetings if m.span.overlaps(span)), key=lambda m: (m.span, m.event.item))
     by_place = {f"{number:06}": m for number, m in enumerate(inside)}
     page, next_ = _page(by_place, cursor, limit)
+    told = await with_details(room, page, kit.hub.details)
+    shaped = [event_shape(told, m) for m in page]
     proof = room.answer.proof
-    shaped = [event_shape(room, m) for m in page]
     return EventPage(items=shaped, next=next_, source=proof.source, proved_at=proof.at, trouble=room.trouble)
 
 
@@ -148,7 +153,7 @@ async def accounts(request: Request, limit: Limit = 100, cursor: CursorParam = N
             state=account.state,
             reason=account.reason,
             since=account.since,
-            privacy="P3" if account.privacy == Mode.FULL else "P1",
+            privacy=Mode(account.privacy).value,
         )
         for account in page
     ]
@@ -159,7 +164,7 @@ async def _room(kit: Kit, id_: str) -> RoomView:
     space, calendars = await _space(kit, id_)
     now = kit.hub.clock.now()
     known = sorted(calendars)
-    events = await kit.hub.store.read(read_events, known, horizon(now)) if known else {}
+    events = await kit.hub.store.read(read_events, kit.hub.contents, known, horizon(now)) if known else {}
     return room_view(space, calendars, events, kit.hub.clock.now(), kit.policy)
 
 

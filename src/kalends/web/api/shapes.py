@@ -9,7 +9,7 @@ from kalends.features.freshness import CalendarFacts, proof_of
 from kalends.features.rooms import RoomView
 from kalends.model.availability import Meeting
 from kalends.model.event import Response
-from kalends.model.privacy import Audience
+from kalends.model.privacy import Audience, Mode
 from kalends.store.event_rows import key_of
 
 MOST_ATTENDEES = 500
@@ -68,6 +68,10 @@ class EventShape(Shape):
     attendees: list[AttendeeShape] = Field(description=f"The first {MOST_ATTENDEES} of them.")
     attendee_count: int = Field(description="How many there are.")
     original_start: AwareDatetime | None
+    details: Literal["held", "read", "not_available", "not_held"] = Field(
+        description="Where what is said of it comes from: what Kalends holds; its calendar, read for this answer (P0); "
+        "its calendar did not answer (P0); or nothing is said, as its account's privacy mode wants."
+    )
 
 
 class StateShape(Shape):
@@ -111,7 +115,10 @@ class AccountShape(Shape):
     state: str
     reason: str
     since: AwareDatetime
-    privacy: Literal["P1", "P3"] = Field(description="P1: busy or free only. P3: whole meetings.")
+    privacy: Literal["P0", "P1", "P2", "P3"] = Field(
+        description="P0: details are read at each request and never stored. P1: busy or free only. P2: subject and "
+        "organizer until the meeting is over. P3: whole meetings."
+    )
 
 
 class ChangeShape(Shape):
@@ -203,7 +210,16 @@ def event_shape(room: RoomView, meeting: Meeting) -> EventShape:
         ],
         attendee_count=len(shown.attendees),
         original_start=shown.original_start,
+        details=_details(room, meeting),
     )
+
+
+def _details(room: RoomView, meeting: Meeting) -> Literal["held", "read", "not_available", "not_held"]:
+    if room.mode in (Mode.MINIMAL, Mode.FULL):
+        return "held"
+    if room.mode != Mode.PASS_THROUGH or meeting.event.is_private:
+        return "not_held"
+    return "read" if meeting.event.item in room.details.events else "not_available"
 
 
 def state_shape(room: RoomView) -> StateShape:

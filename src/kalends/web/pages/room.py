@@ -9,9 +9,10 @@ from starlette.routing import Route
 
 from kalends.features import words
 from kalends.features.access import PAIRING
+from kalends.features.details import with_details
 from kalends.features.displays import about, line
 from kalends.features.rooms import RoomView
-from kalends.features.words import ACCOUNT_WORDS, CALENDAR_WORDS, day_name, full_moment, moment
+from kalends.features.words import ACCOUNT_WORDS, CALENDAR_WORDS, day_name, full_moment, moment, privacy
 from kalends.model.privacy import Audience
 from kalends.store.access import Device
 from kalends.web.answers import page
@@ -26,9 +27,10 @@ async def room_page(request: Request) -> Response:
     kit = kit_of(request)
     room, now = await _room(request, kit), kit.hub.clock.now()
     panels = await kit.doorkeeper.panels(room.space.id)
+    told = await with_details(room, (*room.day, *room.later), kit.hub.details)
     shown = [
         {
-            "when": (said := line(room, meeting, now, Audience.ADMIN)).when,
+            "when": (said := line(told, meeting, now, Audience.ADMIN)).when,
             "title": said.title,
             "organizer": said.organizer,
             "is_now": now in meeting.span,
@@ -42,7 +44,8 @@ async def room_page(request: Request) -> Response:
         "mark": f"{kit.follower.run_id}.{kit.follower.version}",
         "today": day_name(now, room.zone),
         "agenda": shown,
-        "later": [line(room, m, now, Audience.ADMIN) for m in room.later if m not in room.day],
+        "missing": told.details.missing,
+        "later": [line(told, m, now, Audience.ADMIN) for m in room.later if m not in room.day],
         "facts": _facts(room, now),
         "panels": [{"id": p.id, "name": p.name, "text": _panel_text(p, now, room.zone)} for p in panels],
     }
@@ -71,6 +74,7 @@ def _facts(room: RoomView, now: datetime) -> list[dict[str, str]]:
         ("Lag, p50 / p95", said.lag or "not measured yet", "From a change at the provider to its commit here"),
         ("Unreadable", str(calendar.unreadable), "Meetings that could not be read; the others are not affected"),
         ("Time zone", zone.key, ""),
+        ("Privacy", privacy(calendar.account.privacy), calendar.account.privacy),
     ]
     if room.trouble:
         facts.insert(3, ("Trouble", room.trouble, ""))

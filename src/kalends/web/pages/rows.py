@@ -9,7 +9,7 @@ from kalends.features.displays import about, inside, line, milliseconds
 from kalends.features.rooms import RoomView
 from kalends.features.timeline import Bar, bars, in_words, place
 from kalends.model.availability import Rule, State
-from kalends.model.privacy import Audience
+from kalends.model.privacy import Audience, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,8 @@ def moment(at: datetime | None, now: datetime, zone: ZoneInfo) -> Moment | None:
 
 def _about(room: RoomView) -> str:
     account = room.calendar.account.name if room.calendar else "no calendar"
-    return " · ".join(part for part in (inside(room), account) if part)
+    held = words.privacy(room.mode) if room.calendar and room.mode != Mode.FULL else ""
+    return " · ".join(part for part in (inside(room), account, held) if part)
 
 
 def _line_below(room: RoomView, now: datetime) -> str:
