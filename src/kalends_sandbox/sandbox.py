@@ -85,8 +85,10 @@ async def opened(
     rng = random.Random(plan.seed)  # noqa: S311  # repeatable on purpose
     founded = found(worldfile.load(plan.world), clock or _clock(plan), _own(rng))
     faults = Faults(_own(rng))
-    exchange = Exchange(founded.world, faults, _own(rng), plan.exchange)
+    exchange_rng = _own(rng)
     certificate = self_signed(plan.tls_folder, _own(rng)) if plan.tls_folder else None
+    channel = certificate.channel if certificate else None
+    exchange = Exchange(founded.world, faults, exchange_rng, plan.exchange, channel)
     context = certificate.context if certificate else None
     control = Control(Reins(founded.world, founded.post, founded.actions, faults, exchange))
     servers = [await serve(exchange.handle, HOST, plan.exchange_port, context)]

@@ -126,9 +126,23 @@ class World:
         wanted = address.strip().lower()
         return next((found for found in self.room_lists if found.address.lower() == wanted), None)
 
+    @property
+    def netbios_domain(self) -> str:
+        """The domain's short name, in front of the backslash."""
+        return self.domain.partition(".")[0][:15].upper() or "SANDBOX"
+
     def account(self, user: str) -> ServiceAccount | None:
-        wanted = user.strip().lower()
-        return next((found for found in self.accounts if found.user.lower() == wanted), None)
+        """By name, `DOMAIN\\name` or `name@domain`: for the world's own domain these are one and the same."""
+        wanted = self._sign_in_name(user)
+        return next((found for found in self.accounts if self._sign_in_name(found.user) == wanted), None)
+
+    def _sign_in_name(self, user: str) -> str:
+        user = user.strip().lower()
+        domain, slash, name = user.rpartition("\\")
+        if not slash or "@" in name:  # `\\name@domain` is a name@domain too
+            name, _, domain = name.partition("@")
+        is_own = domain in ("", self.domain.lower(), self.netbios_domain.lower())
+        return name if is_own else f"{name}@{domain}"
 
     def may_impersonate(self, account: ServiceAccount, mailbox: Mailbox) -> bool:
         return any(self._covers(scope, mailbox) for scope in account.impersonates)

@@ -1,4 +1,4 @@
-"""The handler of `/EWS/Exchange.asmx`: sign-in, impersonation, faults, dispatch on the Body's first child, counting."""
+"""The handler of `/EWS/Exchange.asmx`: the door, impersonation, faults, dispatch on the Body's first child, counting."""
 
 import re
 from collections import Counter
@@ -19,6 +19,7 @@ from kalends_sandbox.exchange import (
     timezones,
     trouble,
 )
+from kalends_sandbox.exchange.door import Door
 from kalends_sandbox.exchange.nodes import OVERRIDE_COOKIE, Nodes, cookie_of
 from kalends_sandbox.exchange.notifications import Notifier
 from kalends_sandbox.exchange.recorder import Recorded, Recorder
@@ -51,10 +52,21 @@ _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
 
 
 class Exchange:
-    """One Exchange organisation over a world. Give `handle` to `http.serve`; `close` lets go of the world."""
+    """One Exchange organisation over a world. Give `handle` to `http.serve`; `close` lets go of the world.
 
-    def __init__(self, world: World, faults: Faults, rng: Random, settings: Settings | None = None) -> None:
+    `channel` is the binding of the TLS certificate that it is served with (tls.py).
+    """
+
+    def __init__(
+        self,
+        world: World,
+        faults: Faults,
+        rng: Random,
+        settings: Settings | None = None,
+        channel: bytes | None = None,
+    ) -> None:
         settings = settings or Settings()
+        self._door = Door(world, Random(rng.getrandbits(64)), settings.sign_in, channel)  # noqa: S311  # repeatable on purpose
         self.nodes = Nodes(settings, rng, lambda address: _primary(world, address))
         self.site = Site(world, faults, rng, settings, self.nodes, world.clock.now())
         self.recorder = Recorder()
@@ -62,7 +74,6 @@ class Exchange:
         world.listeners.append(self._notifier.hear)
         self._calls: Counter[tuple[str, str]] = Counter()
         self._running: Counter[tuple[str, str]] = Counter()
-        self._refused_sign_ins = 0
         self._visitors = 0
 
     def close(self) -> None:
@@ -86,7 +97,7 @@ class Exchange:
             "calls_by_mailbox": by_mailbox,
             "streams_open": self.nodes.streams_open,
             "subscriptions": self.nodes.subscriptions_alive(),
-            "refused_sign_ins": self._refused_sign_ins,
+            "refused_sign_ins": self._door.refused,
         }
 
     async def handle(self, request: Request) -> Response:
@@ -94,10 +105,9 @@ class Exchange:
             return Response(
                 404, [("Content-Type", "text/plain")], b"Exchange Web Services live at /EWS/Exchange.asmx.\n"
             )
-        account = access.signed_in(self.site.world, request)
-        if account is None:
-            self._refused_sign_ins += 1
-            return trouble.unauthorized()
+        account = self._door.admit(request, self.site.settings.extended_protection)
+        if isinstance(account, Response):
+            return account
         if request.method != "POST":
             return Response(405, [("Allow", "POST"), ("Content-Type", "text/plain")], b"Ask by POST.\n")
         recorded = self.recorder.begin(request.body)
@@ -127,6 +137,8 @@ class Exchange:
         fault = self.site.faults.strike(trouble.INSTEAD, call.operation, call.mailbox)
         if fault is not None:
             recorded.fault = fault.name
+            if fault.name == "http_401":
+                return self._door.refusal(call.request)
             return trouble.instead(fault, call, self.site)
         if self.site.faults.strike(("drop_subscriptions",), call.operation, call.mailbox):
             self.nodes.drop(call.mailbox or "*")

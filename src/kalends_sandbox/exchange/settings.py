@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 
+from kalends_sandbox.exchange.door import Method
+from kalends_sandbox.exchange.ntlm import Protection
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    sign_in: tuple[Method, ...] = ("basic",)  # what the door offers; Exchange itself: negotiate and ntlm
+    extended_protection: Protection = "none"  # of EWS; for Autodiscover it is always off, as Microsoft has it
     nodes: int = 3  # mailbox servers behind the load balancer
     build: tuple[int, int, int, int] = (15, 2, 1748, 10)
     hanging_connections: int = 10  # HangingConnectionLimit: open streams per account charged

@@ -141,14 +141,18 @@ def _world(clock: Clock, rng: random.Random) -> World:
 
 @asynccontextmanager
 async def staged(
-    seed: int = 1, settings: Settings | None = None, ssl: SSLContext | None = None, judged: bool = True
+    seed: int = 1,
+    settings: Settings | None = None,
+    ssl: SSLContext | None = None,
+    judged: bool = True,
+    channel: bytes | None = None,
 ) -> AsyncIterator[Stage]:
     rng = random.Random(seed)
     world = _world(Clock(TODAY), rng)
     post = Post(world, rng)
     Attendant(world, post)
     faults = Faults(random.Random(seed))
-    exchange = Exchange(world, faults, random.Random(seed), settings)
+    exchange = Exchange(world, faults, random.Random(seed), settings, channel)
     exchange.recorder.keep(10_000)
     server = await http.serve(exchange.handle, "127.0.0.1", 0, ssl)
     scheme = "https" if ssl else "http"
