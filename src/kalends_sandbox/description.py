@@ -7,7 +7,7 @@ from kalends_sandbox.item import Response, Sensitivity, ShowAs
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import Day, Pattern
-from kalends_sandbox.world import ServiceAccount
+from kalends_sandbox.world import Application, ServiceAccount
 from kalends_sandbox.zones import Zone
 
 
@@ -117,6 +117,7 @@ class Description:
     working_hours: WorkingHours
     timing: Timing
     accounts: tuple[ServiceAccount, ...]
+    applications: tuple[Application, ...]
     buildings: tuple[BuildingSpec, ...]
     rooms: tuple[RoomSpec, ...]
     people: tuple[PersonSpec, ...]

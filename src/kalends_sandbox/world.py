@@ -5,6 +5,7 @@ it.
 """
 
 import random
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,6 +40,23 @@ class ServiceAccount:
     password: str
     impersonates: tuple[str, ...] = ()
     mailbox: str | None = None  # the account's own, when it has one
+    is_application: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A registered application, which signs in by tokens. `is_granted`: the administrator consented to its access."""
+
+    client_id: str
+    secret: str
+    name: str = ""
+    impersonates: tuple[str, ...] = ()
+    is_granted: bool = True
+
+    @property
+    def caller(self) -> ServiceAccount:
+        """The application as somebody who calls."""
+        return ServiceAccount(self.client_id, "", self.impersonates, is_application=True)
 
 
 class World:
@@ -54,6 +72,7 @@ class World:
         self.mailboxes: list[Mailbox] = []
         self.room_lists: list[RoomList] = []
         self.accounts: list[ServiceAccount] = []
+        self.applications: list[Application] = []
         self.listeners: list[Callable[[Happening], None]] = []
         self.mails: Counter[str] = (
             Counter()
@@ -143,6 +162,15 @@ class World:
             name, _, domain = name.partition("@")
         is_own = domain in ("", self.domain.lower(), self.netbios_domain.lower())
         return name if is_own else f"{name}@{domain}"
+
+    @property
+    def tenant_id(self) -> str:
+        """The organisation's id at its identity provider."""
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, self.domain))
+
+    def application(self, client_id: str) -> Application | None:
+        wanted = client_id.strip().lower()
+        return next((found for found in self.applications if found.client_id.lower() == wanted), None)
 
     def may_impersonate(self, account: ServiceAccount, mailbox: Mailbox) -> bool:
         return any(self._covers(scope, mailbox) for scope in account.impersonates)

@@ -26,6 +26,11 @@ def basic(world: World, encoded: str) -> ServiceAccount | None:
 def acting_for(world: World, account: ServiceAccount, header: Element | None) -> tuple[Mailbox | None, bool]:
     """The mailbox in whose name the call is made and whether that is impersonation; faults as Exchange words them."""
     wish = header.find(f"{t('ExchangeImpersonation')}/{t('ConnectingSID')}") if header is not None else None
+    if wish is None and account.is_application:
+        raise Fault(
+            "ErrorInvalidExchangeImpersonationHeaderData",
+            "ExchangeImpersonation SOAP header must be present for this type of OAuth token.",
+        )
     if wish is None:
         own = world.mailbox(account.mailbox) if account.mailbox else None
         return own, False

@@ -1,7 +1,7 @@
 """The door: who may come in, by which of the methods offered. A refusal is a 401 that lists them, as IIS writes it.
 
 Basic and Bearer speak for one request; NTLM proves who the *connection* belongs to, once, and every other connection must
-sign in anew. Neighbours: ntlm.py judges handshakes, access.py reads Basic credentials and impersonation.
+sign in anew. Neighbours: ntlm.py judges handshakes, access.py reads Basic credentials, identity/ reads tokens.
 """
 
 import base64
@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 from kalends_sandbox.exchange import access, ntlm
 from kalends_sandbox.http import Connection, Request, Response
+from kalends_sandbox.identity import Tokens
+from kalends_sandbox.identity.tokens import TokenRefused
 from kalends_sandbox.world import ServiceAccount, World
 
 Method = Literal["basic", "ntlm", "negotiate", "oauth"]
@@ -21,7 +23,15 @@ METHODS: Final[tuple[Method, ...]] = ("basic", "ntlm", "negotiate", "oauth")
 
 _MAX_TOKEN_BYTES: Final = 16_384
 _OFFERS: Final[Mapping[Method, str]] = MappingProxyType(
-    {"negotiate": "Negotiate", "ntlm": "NTLM", "basic": 'Basic realm="{host}"'}
+    {
+        # Exchange's own application id, and the token service that it trusts.
+        "oauth": 'Bearer client_id="00000002-0000-0ff1-ce00-000000000000", '
+        'trusted_issuers="00000001-0000-0000-c000-000000000000@{tenant}", '
+        'token_types="app_asserted_user_v1 service_asserted_app_v1"',
+        "negotiate": "Negotiate",
+        "ntlm": "NTLM",
+        "basic": 'Basic realm="{host}"',
+    }
 )
 
 
@@ -36,8 +46,10 @@ class _SignIn:
 class Door:
     """`channel` is the binding of the TLS connections that arrive here: what their certificate makes of it."""
 
-    def __init__(self, world: World, rng: Random, methods: tuple[Method, ...], channel: bytes | None = None) -> None:
-        self._world, self._rng, self._methods, self._channel = world, rng, methods, channel
+    def __init__(
+        self, world: World, rng: Random, methods: tuple[Method, ...], channel: bytes | None, tokens: Tokens | None
+    ) -> None:
+        self._world, self._rng, self._methods, self._channel, self._tokens = world, rng, methods, channel, tokens
         self._server = ntlm.Server(world.netbios_domain, world.domain)
         self.refused = 0
 
@@ -53,15 +65,30 @@ class Door:
             return account if account is not None else self.refusal(request)
         if scheme.lower() in ("ntlm", "negotiate") and scheme.lower() in self._methods:
             return self._ntlm(request, scheme, credentials.strip(), protection)
+        if scheme.lower() == "bearer" and self._tokens is not None and "oauth" in self._methods:
+            return self._bearer(request, credentials.strip(), self._tokens)
         return self.refusal(request)
 
-    def refusal(self, request: Request) -> Response:
-        """401 with everything on offer; whatever the connection had shown is forgotten."""
+    def refusal(self, request: Request, diagnostics: str | None = None) -> Response:
+        """401 with everything on offer; whatever the connection had shown is forgotten.
+
+        `diagnostics`: a token was brought and is not good enough.
+        """
         self.refused += 1
         _forget(request.connection)
-        host = request.headers.get("Host") or "localhost"
-        offers = [offer.format(host=host) for method, offer in _OFFERS.items() if method in self._methods]
-        return _asking(offers)
+        values = {"host": _host(request), "tenant": self._world.tenant_id}
+        offers = [offer.format(**values) for method, offer in _OFFERS.items() if method in self._methods]
+        if diagnostics is None:
+            return _asking(offers)
+        response = _asking([f'{offer}, error="invalid_token"' if "Bearer" in offer else offer for offer in offers])
+        response.headers.append(("x-ms-diagnostics", diagnostics))
+        return response
+
+    def _bearer(self, request: Request, token: str, tokens: Tokens) -> ServiceAccount | Response:
+        try:
+            return tokens.bearer(token, _host(request)).caller
+        except TokenRefused as refused:
+            return self.refusal(request, refused.diagnostics)
 
     def _ntlm(
         self, request: Request, scheme: str, encoded: str, protection: ntlm.Protection
@@ -80,6 +107,10 @@ class Door:
         except ntlm.Refused:
             return self.refusal(request)
         return sign_in.account
+
+
+def _host(request: Request) -> str:
+    return request.headers.get("Host") or "localhost"
 
 
 def _forget(connection: Connection) -> None:

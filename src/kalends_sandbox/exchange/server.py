@@ -27,6 +27,7 @@ from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.http import Request, Response
+from kalends_sandbox.identity import Tokens
 from kalends_sandbox.world import ServiceAccount, World
 
 PATH: Final = "/ews/exchange.asmx"
@@ -47,6 +48,7 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
 }
 STREAMING: Final = "GetStreamingEvents"
 
+_REVOKED: Final = '2000001;reason="The token was revoked.";error_category="invalid_token"'  # by the fault http_401
 _VERSION: Final = re.compile(r"Exchange20\d\d(_SP\d)?|V20\d\d_\d\d_\d\d")
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
 
@@ -54,7 +56,7 @@ _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
 class Exchange:
     """One Exchange organisation over a world. Give `handle` to `http.serve`; `close` lets go of the world.
 
-    `channel` is the binding of the TLS certificate that it is served with (tls.py).
+    `channel` is the binding of the TLS certificate that it is served with (tls.py); `tokens` are those that it believes.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class Exchange:
         rng: Random,
         settings: Settings | None = None,
         channel: bytes | None = None,
+        tokens: Tokens | None = None,
     ) -> None:
         settings = settings or Settings()
-        self._door = Door(world, Random(rng.getrandbits(64)), settings.sign_in, channel)  # noqa: S311  # repeatable on purpose
+        self._door = Door(world, rng, settings.sign_in, channel, tokens)
         self.nodes = Nodes(settings, rng, lambda address: _primary(world, address))
         self.site = Site(world, faults, rng, settings, self.nodes, world.clock.now())
+        self._tokens = tokens
         self.recorder = Recorder()
         self._notifier = Notifier(self.nodes, faults, rng, settings)
         world.listeners.append(self._notifier.hear)
@@ -98,6 +102,7 @@ class Exchange:
             "streams_open": self.nodes.streams_open,
             "subscriptions": self.nodes.subscriptions_alive(),
             "refused_sign_ins": self._door.refused,
+            "tokens_issued": self._tokens.issued if self._tokens is not None else 0,
         }
 
     async def handle(self, request: Request) -> Response:
@@ -138,7 +143,7 @@ class Exchange:
         if fault is not None:
             recorded.fault = fault.name
             if fault.name == "http_401":
-                return self._door.refusal(call.request)
+                return self._door.refusal(call.request, _REVOKED if call.account.is_application else None)
             return trouble.instead(fault, call, self.site)
         if self.site.faults.strike(("drop_subscriptions",), call.operation, call.mailbox):
             self.nodes.drop(call.mailbox or "*")

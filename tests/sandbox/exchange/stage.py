@@ -18,6 +18,7 @@ from kalends_sandbox.attendant import Attendant
 from kalends_sandbox.clock import Clock
 from kalends_sandbox.exchange import Exchange, Settings
 from kalends_sandbox.faults import Faults
+from kalends_sandbox.identity import Tokens
 from kalends_sandbox.item import Item
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.place import Place
@@ -146,13 +147,14 @@ async def staged(
     ssl: SSLContext | None = None,
     judged: bool = True,
     channel: bytes | None = None,
+    tokens_of: Callable[[World], Tokens] | None = None,
 ) -> AsyncIterator[Stage]:
     rng = random.Random(seed)
     world = _world(Clock(TODAY), rng)
     post = Post(world, rng)
     Attendant(world, post)
     faults = Faults(random.Random(seed))
-    exchange = Exchange(world, faults, random.Random(seed), settings, channel)
+    exchange = Exchange(world, faults, random.Random(seed), settings, channel, tokens_of and tokens_of(world))
     exchange.recorder.keep(10_000)
     server = await http.serve(exchange.handle, "127.0.0.1", 0, ssl)
     scheme = "https" if ssl else "http"

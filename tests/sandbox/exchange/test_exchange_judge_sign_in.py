@@ -5,22 +5,43 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 import requests.adapters
-from exchangelib import BASIC, IMPERSONATION, NTLM, Account, Build, Configuration, EWSTimeZone, FailFast
-from exchangelib.credentials import BaseCredentials, Credentials
-from exchangelib.errors import UnauthorizedError
+from exchangelib import BASIC, IMPERSONATION, NTLM, OAUTH2, Account, Build, Configuration, EWSTimeZone, FailFast
+from exchangelib import Identity as Whom
+from exchangelib.credentials import BaseCredentials, Credentials, OAuth2Credentials
+from exchangelib.errors import ErrorImpersonateUserDenied, UnauthorizedError
 from exchangelib.protocol import BaseProtocol
 from exchangelib.version import Version
+from oauthlib.oauth2 import InvalidClientError
 
+from kalends_sandbox import http
 from kalends_sandbox.exchange import Settings
+from kalends_sandbox.identity import Identity, Tokens
 from kalends_sandbox.tls import Certificate, self_signed
+from kalends_sandbox.world import Application, World
 from sandbox.exchange.stage import PASSWORD, USER, Stage, staged
 
 R = TypeVar("R")
+
+
+class Tokened(OAuth2Credentials):
+    """The sandbox's token endpoint and the server's own name in place of Microsoft's, as a subclass may say."""
+
+    endpoint = ""
+    resource = ""
+
+    @property
+    def token_url(self) -> str:
+        return self.endpoint
+
+    @property
+    def scope(self) -> list[str]:
+        return [f"{self.resource}/.default"]
 
 
 class Tagged(Credentials):
@@ -147,3 +168,48 @@ async def test_exchangelib_behind_a_proxy_that_breaks_tls_is_refused_unless_prot
             else:
                 with pytest.raises(UnauthorizedError):
                     await judged(lambda: uids(stage, found))
+
+
+@pytest.mark.asyncio
+async def test_exchangelib_signs_in_by_tokens_impersonates_within_scope_and_fetches_a_new_one_when_the_old_one_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = self_signed(tmp_path, random.Random(1))
+    monkeypatch.setattr(BaseProtocol, "HTTP_ADAPTER_CLS", trusting(certificate))
+    made: list[Tokens] = []
+
+    def believed(world: World) -> Tokens:
+        world.applications.append(Application("rooms-app", "s3cret/+", impersonates=("list:haus-a@north.example",)))
+        made.append(Tokens(world, random.Random(1)))
+        return made[0]
+
+    settings = Settings(sign_in=("oauth",))
+    async with staged(223, settings, certificate.context, tokens_of=believed) as stage:
+        identity = Identity(stage.world, stage.faults, made[0], random.Random(1))
+        server = await http.serve(identity.handle, "127.0.0.1", 0, certificate.context)
+        monkeypatch.setattr(Tokened, "endpoint", f"https://127.0.0.1:{server.port}/common/oauth2/v2.0/token")
+        monkeypatch.setattr(Tokened, "resource", stage.url.removesuffix("/EWS/Exchange.asmx"))
+        try:
+            mine, _ = stage.book()
+            identities = (stage.room.primary, stage.ann.primary)
+            credentials = {
+                one: Tokened("rooms-app", "s3cret/+", "", identity=Whom(primary_smtp_address=one)) for one in identities
+            }
+            room = account(stage, stage.room.primary, credentials[stage.room.primary], OAUTH2)
+            person = account(stage, stage.ann.primary, credentials[stage.ann.primary], OAUTH2)
+            wrong = account(stage, stage.room.primary, Tokened("rooms-app", "wrong", ""), OAUTH2)
+
+            assert await judged(lambda: uids(stage, room)) == [mine.uid]
+            with pytest.raises(ErrorImpersonateUserDenied):
+                await judged(lambda: uids(stage, person))
+            with pytest.raises(InvalidClientError, match="7000215"):
+                await judged(lambda: uids(stage, wrong))
+            issued = made[0].issued
+            stage.world.clock.set(stage.world.clock.now() + timedelta(hours=2))
+            with pytest.raises(UnauthorizedError):
+                await judged(lambda: uids(stage, room))
+            assert await judged(lambda: uids(stage, account(stage, stage.room.primary, room.protocol.credentials,
+                                                            OAUTH2))) == [mine.uid]  # fmt: skip
+            assert made[0].issued > issued
+        finally:
+            await server.close()
