@@ -23,6 +23,7 @@ import click
 from kalends_sandbox.exchange import Settings as ExchangeSettings
 from kalends_sandbox.exchange.door import METHODS, Method
 from kalends_sandbox.exchange.ntlm import Protection
+from kalends_sandbox.exchange.releases import RELEASES, ReleaseName
 from kalends_sandbox.sandbox import Plan, Sandbox, opened
 from kalends_sandbox.verbs import VERBS
 from kalends_sandbox.worldfile import SHIPPED, WorldFileBroken
@@ -102,12 +103,23 @@ def main() -> None:
 @click.option(
     "--identity-port", type=click.IntRange(0, 65535), default=0, help="Port of the token endpoint, if oauth is offered."
 )
+@click.option(
+    "--redirect-port", type=click.IntRange(0, 65535), help="Port of plain http that sends Autodiscover on to https."
+)
+@click.option(
+    "--server-version",
+    type=click.Choice(list(RELEASES)),
+    default="2019",
+    show_default=True,
+    help="Which release of Exchange Server this is.",
+)
 @click.option("--until-input-ends", is_flag=True, help="Also end when standard input does: a child whose parent died.")
 def serve(
     world: str, exchange_port: int, control_port: int, tls: str | None, tls_folder: Path | None, seed: int,
     clock_start: str | None, clock_factor: float, clock_origin: float | None, story: bool,
     story_pace: tuple[float, float], ready_file: Path | None, heartbeat: float,
-    sign_in: tuple[Method, ...], extended_protection: Protection, identity_port: int, until_input_ends: bool,
+    sign_in: tuple[Method, ...], extended_protection: Protection, identity_port: int, redirect_port: int | None,
+    server_version: ReleaseName, until_input_ends: bool,
 ) -> None:  # fmt: skip
     """Open a sandbox until SIGINT or SIGTERM. When it is open, one line of JSON says where."""
     if not 0 < story_pace[0] <= story_pace[1]:
@@ -116,7 +128,7 @@ def serve(
     with _certificate_folder(tls is not None, tls_folder) as folder:
         plan = Plan(
             world, exchange_port, control_port, folder, seed, _start(clock_start), clock_factor, clock_origin,
-            story, story_pace, settings, identity_port,
+            story, story_pace, settings.as_release(server_version), identity_port, redirect_port,
         )  # fmt: skip
         try:
             asyncio.run(_serve(plan, lambda sandbox: _announce(sandbox, ready_file), until_input_ends))

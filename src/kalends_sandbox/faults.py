@@ -5,7 +5,8 @@ per call and how often at most. This module only decides; `http.py` carries out 
 dialect (`exchange/`) turns the rest into its own words.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -211,6 +212,20 @@ def afterwards(fault: Fault, response: Response) -> None:
         response.body = _malformed(response.body) if isinstance(response.body, bytes) else _unfinished(response.body)
         return
     response.trouble = _trouble(fault, isinstance(response.body, bytes))
+
+
+async def played(faults: "Faults", operation: str, mailbox: str, answer: Callable[[], Response]) -> Response:
+    """An answer with whatever trouble is due for it: for servers that have no words of their own for any."""
+    fault = faults.strike(INSTEAD, operation, mailbox)
+    if fault is not None:
+        return instead(fault)
+    response = answer()
+    fault = faults.strike(AFTERWARDS, operation, mailbox)
+    if fault is not None:
+        if fault.name == "slow":
+            await asyncio.sleep(fault.number_of("delay_s"))
+        afterwards(fault, response)
+    return response
 
 
 def _trouble(fault: Fault, is_whole: bool) -> Trouble:

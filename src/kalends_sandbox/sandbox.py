@@ -18,6 +18,7 @@ from kalends_sandbox.clock import Clock, epoch_seconds, loop_seconds
 from kalends_sandbox.control import Control, Reins
 from kalends_sandbox.exchange import Exchange
 from kalends_sandbox.exchange import Settings as ExchangeSettings
+from kalends_sandbox.exchange.autodiscover import redirector
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.founding import Founded, found
 from kalends_sandbox.http import Handler, Server, serve
@@ -48,6 +49,7 @@ class Plan:
     story_pace_s: tuple[float, float] = (2.0, 6.0)
     exchange: ExchangeSettings | None = None
     identity_port: int | None = 0  # opened only where Exchange takes tokens
+    redirect_port: int | None = None  # plain http that only sends on to https; opened only beside TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Sandbox:
     exchange: Exchange
     exchange_url: str
     token_url: str | None
+    redirect_url: str | None
     control_url: str | None
     certificate: Certificate | None
     background: tuple[asyncio.Task[None], ...]
@@ -69,6 +72,7 @@ class Sandbox:
         return {
             "exchange": self.exchange_url,
             "token_url": self.token_url,
+            "redirect": self.redirect_url,
             "control": self.control_url,
             "certificate": self.certificate and {"path": str(self.certificate.path), "sha256": self.certificate.sha256},
             "now": instant(world.clock.now()),
@@ -113,11 +117,13 @@ async def opened(
         exchange_root = await open_at(exchange.handle, plan.exchange_port, context)
         control_root = await open_at(control.handle, plan.control_port)
         token_root = await open_at(identity.handle, _identity_port(plan), context)
+        plain = redirector(founded.world, servers[0].port)
+        redirect_root = await open_at(plain, plan.redirect_port if certificate else None)
         background = _start(plan, founded, _own(rng), tell)
         token_url = token_root and f"{token_root}/{founded.world.tenant_id}/oauth2/v2.0/token"
         yield Sandbox(
-            founded, faults, exchange, f"{exchange_root}/EWS/Exchange.asmx", token_url, control_root, certificate,
-            background,
+            founded, faults, exchange, f"{exchange_root}/EWS/Exchange.asmx", token_url, redirect_root, control_root,
+            certificate, background,
         )  # fmt: skip
     finally:
         for task in background:

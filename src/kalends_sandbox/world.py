@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from kalends_sandbox.clock import Clock
 from kalends_sandbox.ids import Ids
 from kalends_sandbox.mailbox import Happening, Mailbox, MailboxKind, Place, WorkingHours, primary_first
+from kalends_sandbox.signpost import Signpost
 from kalends_sandbox.zones import UTC_ZONE, Zone
 
 
@@ -73,6 +74,7 @@ class World:
         self.room_lists: list[RoomList] = []
         self.accounts: list[ServiceAccount] = []
         self.applications: list[Application] = []
+        self.signpost = Signpost()
         self.listeners: list[Callable[[Happening], None]] = []
         self.mails: Counter[str] = (
             Counter()

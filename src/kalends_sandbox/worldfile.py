@@ -29,6 +29,7 @@ from kalends_sandbox.item import Response, Sensitivity, ShowAs
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import DAYS, Day
+from kalends_sandbox.signpost import read_signpost
 from kalends_sandbox.world import Application, ServiceAccount
 from kalends_sandbox.written import Table, Unreadable, pattern
 from kalends_sandbox.zones import Zone
@@ -103,6 +104,7 @@ def _description(top: Table, file: str) -> Description:
         rooms=tuple(_room(table, domain, zone, booking) for table in top.tables("rooms")),
         people=tuple(_person(table, domain, zone) for table in top.tables("people")),
         meetings=tuple(_meeting(table) for table in top.tables("meetings")),
+        signpost=read_signpost(top.table("autodiscover")),
         filling=_filling(top.table("filling")) if "filling" in top else None,
     )
     organization.done()

@@ -76,7 +76,7 @@ class Door:
         """
         self.refused += 1
         _forget(request.connection)
-        values = {"host": _host(request), "tenant": self._world.tenant_id}
+        values = {"host": request.host, "tenant": self._world.tenant_id}
         offers = [offer.format(**values) for method, offer in _OFFERS.items() if method in self._methods]
         if diagnostics is None:
             return _asking(offers)
@@ -86,7 +86,7 @@ class Door:
 
     def _bearer(self, request: Request, token: str, tokens: Tokens) -> ServiceAccount | Response:
         try:
-            return tokens.bearer(token, _host(request)).caller
+            return tokens.bearer(token, request.host).caller
         except TokenRefused as refused:
             return self.refusal(request, refused.diagnostics)
 
@@ -107,10 +107,6 @@ class Door:
         except ntlm.Refused:
             return self.refusal(request)
         return sign_in.account
-
-
-def _host(request: Request) -> str:
-    return request.headers.get("Host") or "localhost"
 
 
 def _forget(connection: Connection) -> None:

@@ -1,6 +1,5 @@
-"""The handler of `/EWS/Exchange.asmx`: the door, impersonation, faults, dispatch on the Body's first child, counting."""
+"""The handler of Exchange's paths: the door, impersonation, faults, dispatch on the Body's first child, counting."""
 
-import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from random import Random
@@ -8,6 +7,7 @@ from typing import Final
 
 from kalends_sandbox.exchange import (
     access,
+    autodiscover,
     convert,
     directory,
     find,
@@ -19,10 +19,12 @@ from kalends_sandbox.exchange import (
     timezones,
     trouble,
 )
+from kalends_sandbox.exchange.autodiscover import Autodiscover
 from kalends_sandbox.exchange.door import Door
 from kalends_sandbox.exchange.nodes import OVERRIDE_COOKIE, Nodes, cookie_of
 from kalends_sandbox.exchange.notifications import Notifier
 from kalends_sandbox.exchange.recorder import Recorded, Recorder
+from kalends_sandbox.exchange.releases import release_of
 from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.faults import Faults
@@ -49,7 +51,6 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
 STREAMING: Final = "GetStreamingEvents"
 
 _REVOKED: Final = '2000001;reason="The token was revoked.";error_category="invalid_token"'  # by the fault http_401
-_VERSION: Final = re.compile(r"Exchange20\d\d(_SP\d)?|V20\d\d_\d\d_\d\d")
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
 
 
@@ -79,6 +80,7 @@ class Exchange:
         self._calls: Counter[tuple[str, str]] = Counter()
         self._running: Counter[tuple[str, str]] = Counter()
         self._visitors = 0
+        self._autodiscover = Autodiscover(self.site, self._door, self._count)
 
     def close(self) -> None:
         """No more notifications. Calls are the HTTP server's to end."""
@@ -106,7 +108,10 @@ class Exchange:
         }
 
     async def handle(self, request: Request) -> Response:
-        if request.path.lower() != PATH:
+        path = request.path.lower()
+        if path in (autodiscover.SOAP_PATH, autodiscover.POX_PATH):
+            return await self._autodiscover.handle(request)
+        if path != PATH:
             return Response(
                 404, [("Content-Type", "text/plain")], b"Exchange Web Services live at /EWS/Exchange.asmx.\n"
             )
@@ -129,13 +134,17 @@ class Exchange:
         if element.tag != soap.m(operation) or (operation not in OPERATIONS and operation != STREAMING):
             raise soap.unreadable(f"the operation {operation} does not exist on this server")
         version = header.find(soap.t("RequestServerVersion")) if header is not None else None
-        if version is not None and not _VERSION.fullmatch(version.get("Version", "")):
+        known = release_of(self.site.settings.build).known
+        if version is not None and version.get("Version", "") not in known:
             raise soap.Fault("ErrorInvalidServerVersion", "The requested server version is not valid.")
         acting, is_impersonating = access.acting_for(self.site.world, account, header)
         call = Call(operation, element, request, account, acting, is_impersonating, access.context_zone(header))
         recorded.mailbox = call.mailbox
-        self._calls[operation, call.mailbox] += 1
+        self._count(operation, call.mailbox)
         return call
+
+    def _count(self, operation: str, mailbox: str) -> None:
+        self._calls[operation, mailbox] += 1
 
     async def _guarded(self, call: Call, recorded: Recorded) -> Response:
         """The answer, or what a fault makes of it."""

@@ -2,7 +2,6 @@
 AD FS's `/adfs/oauth2/token`. Neighbours: tokens.py makes the tokens, refusals.py finds the words.
 """
 
-import asyncio
 import base64
 import binascii
 import hmac
@@ -13,8 +12,7 @@ from random import Random
 from typing import Final, Literal
 from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
-from kalends_sandbox import faults as wire
-from kalends_sandbox.faults import Faults
+from kalends_sandbox.faults import Faults, played
 from kalends_sandbox.http import Request, Response
 from kalends_sandbox.identity.refusals import Refusal, Voice
 from kalends_sandbox.identity.tokens import Tokens
@@ -50,16 +48,7 @@ class Identity:
             return Response(
                 404, [("Content-Type", "text/plain")], b"Tokens are asked for at /TENANT/oauth2/v2.0/token.\n"
             )
-        fault = self._faults.strike(wire.INSTEAD, OPERATION, "")
-        if fault is not None:
-            return wire.instead(fault)
-        response = self._answered(endpoint, request)
-        fault = self._faults.strike(wire.AFTERWARDS, OPERATION, "")
-        if fault is not None:
-            if fault.name == "slow":
-                await asyncio.sleep(fault.number_of("delay_s"))
-            wire.afterwards(fault, response)
-        return response
+        return await played(self._faults, OPERATION, "", lambda: self._answered(endpoint, request))
 
     def _endpoint(self, path: str) -> _Endpoint | None:
         parts = path.strip("/").lower().split("/")
