@@ -7,6 +7,7 @@ from kalends_sandbox.item import Response, Sensitivity, ShowAs
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import Day, Pattern
+from kalends_sandbox.rights import Permission
 from kalends_sandbox.signpost import Signpost
 from kalends_sandbox.world import Application, ServiceAccount
 from kalends_sandbox.zones import Zone
@@ -123,5 +124,6 @@ class Description:
     rooms: tuple[RoomSpec, ...]
     people: tuple[PersonSpec, ...]
     meetings: tuple[MeetingSpec, ...] = field(default=())
+    permissions: tuple[Permission, ...] = field(default=())
     signpost: Signpost = field(default_factory=Signpost)
     filling: FillingSpec | None = None

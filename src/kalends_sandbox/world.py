@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from kalends_sandbox.clock import Clock
 from kalends_sandbox.ids import Ids
 from kalends_sandbox.mailbox import Happening, Mailbox, MailboxKind, Place, WorkingHours, primary_first
+from kalends_sandbox.rights import DEEDS, Permission
 from kalends_sandbox.signpost import Signpost
 from kalends_sandbox.zones import UTC_ZONE, Zone
 
@@ -74,6 +75,7 @@ class World:
         self.room_lists: list[RoomList] = []
         self.accounts: list[ServiceAccount] = []
         self.applications: list[Application] = []
+        self.permissions: list[Permission] = []
         self.signpost = Signpost()
         self.listeners: list[Callable[[Happening], None]] = []
         self.mails: Counter[str] = (
@@ -176,6 +178,21 @@ class World:
 
     def may_impersonate(self, account: ServiceAccount, mailbox: Mailbox) -> bool:
         return any(self._covers(scope, mailbox) for scope in account.impersonates)
+
+    def permission(self, account: ServiceAccount, acting: Mailbox | None, mailbox: Mailbox) -> Permission | None:
+        """The strongest permission in that mailbox of the account, or of the mailbox in whose name it acts."""
+        found = [
+            one
+            for one in self.permissions
+            if self._is_granted_to(one.user, account, acting)
+            and any(self._covers(scope, mailbox) for scope in one.mailboxes)
+        ]
+        return max(found, key=lambda one: list(DEEDS).index(one.level), default=None)
+
+    def _is_granted_to(self, user: str, account: ServiceAccount, acting: Mailbox | None) -> bool:
+        if acting is not None and user.strip().lower() in acting.addresses:
+            return True
+        return self._sign_in_name(user) == self._sign_in_name(account.user)
 
     def _covers(self, scope: str, mailbox: Mailbox) -> bool:
         if scope.startswith("list:"):

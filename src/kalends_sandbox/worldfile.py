@@ -29,6 +29,7 @@ from kalends_sandbox.item import Response, Sensitivity, ShowAs
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import DAYS, Day
+from kalends_sandbox.rights import Level, Permission
 from kalends_sandbox.signpost import read_signpost
 from kalends_sandbox.world import Application, ServiceAccount
 from kalends_sandbox.written import Table, Unreadable, pattern
@@ -104,6 +105,7 @@ def _description(top: Table, file: str) -> Description:
         rooms=tuple(_room(table, domain, zone, booking) for table in top.tables("rooms")),
         people=tuple(_person(table, domain, zone) for table in top.tables("people")),
         meetings=tuple(_meeting(table) for table in top.tables("meetings")),
+        permissions=tuple(_permission(table) for table in top.tables("permissions")),
         signpost=read_signpost(top.table("autodiscover")),
         filling=_filling(top.table("filling")) if "filling" in top else None,
     )
@@ -168,6 +170,15 @@ def _application(table: Table) -> Application:
         table.flag("granted", True),
     )
     table.done()
+    return found
+
+
+def _permission(table: Table) -> Permission:
+    level = cast(Level, table.choice("level", get_args(Level)))
+    found = Permission(table.text("user"), table.texts("mailboxes"), level, table.flag("hides_private", False))
+    table.done()
+    if not found.mailboxes:
+        raise table.refuse("mailboxes", 'says whose calendars are meant: patterns, or "list:ADDRESS" for a room list.')
     return found
 
 

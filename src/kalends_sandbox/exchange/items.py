@@ -71,10 +71,14 @@ def check_id(item_id: str) -> None:
 
 def _by_id(call: Call, item_id: str) -> tuple[Folder, Item]:
     check_id(item_id)
-    found = call.acting_mailbox().find(item_id)
-    if found is None:
-        raise Refusal(*_NOT_FOUND)
-    return found
+    for mailbox in call.reach.mailboxes():
+        found = mailbox.find(item_id)
+        if found is not None:
+            call.reach.check(mailbox, found[0])
+            if not call.reach.shows(mailbox, found[1]):
+                break
+            return found
+    raise Refusal(*_NOT_FOUND)
 
 
 def _nth(folder: Folder, master: Item, index: int) -> tuple[Folder, Item]:
@@ -100,10 +104,10 @@ def _nth(folder: Folder, master: Item, index: int) -> tuple[Folder, Item]:
 def _master(call: Call, occurrence_id: str) -> tuple[Folder, Item]:
     """The series of an occurrence. A deleted occurrence leads to it too."""
     check_id(occurrence_id)
-    for folder in call.acting_mailbox().folders.values():
+    for folder in call.reach.folders():
         original = folder.original_of(occurrence_id)
         if original is not None:
-            return folder, original[0]
+            return _by_id(call, original[0].item_id)
         if occurrence_id in folder.items:
             raise Refusal(
                 "ErrorCalendarCannotUseIdForOccurrenceId",

@@ -23,6 +23,7 @@ from kalends_sandbox.exchange.autodiscover import Autodiscover
 from kalends_sandbox.exchange.door import Door
 from kalends_sandbox.exchange.nodes import OVERRIDE_COOKIE, Nodes, cookie_of
 from kalends_sandbox.exchange.notifications import Notifier
+from kalends_sandbox.exchange.reach import Reach
 from kalends_sandbox.exchange.recorder import Recorded, Recorder
 from kalends_sandbox.exchange.releases import release_of
 from kalends_sandbox.exchange.settings import Settings
@@ -138,7 +139,8 @@ class Exchange:
         if version is not None and version.get("Version", "") not in known:
             raise soap.Fault("ErrorInvalidServerVersion", "The requested server version is not valid.")
         acting, is_impersonating = access.acting_for(self.site.world, account, header)
-        call = Call(operation, element, request, account, acting, is_impersonating, access.context_zone(header))
+        reach = Reach(self.site.world, account, acting, operation)
+        call = Call(operation, element, request, account, acting, is_impersonating, access.context_zone(header), reach)
         recorded.mailbox = call.mailbox
         self._count(operation, call.mailbox)
         return call
