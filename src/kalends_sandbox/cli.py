@@ -45,7 +45,9 @@ def main() -> None:
     "--control-port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; 0 takes a free one."
 )
 @click.option(
-    "--tls", type=click.Choice(["self-signed"]), help="Serve Exchange over https with a certificate made now."
+    "--tls",
+    type=click.Choice(["self-signed", "tls-1.0"]),
+    help="Serve Exchange over https with a certificate made now; tls-1.0 offers that version only.",
 )
 @click.option(
     "--tls-folder",
@@ -128,7 +130,7 @@ def serve(
     with _certificate_folder(tls is not None, tls_folder) as folder:
         plan = Plan(
             world, exchange_port, control_port, folder, seed, _start(clock_start), clock_factor, clock_origin,
-            story, story_pace, settings.as_release(server_version), identity_port, redirect_port,
+            story, story_pace, settings.as_release(server_version), identity_port, tls == "tls-1.0", redirect_port,
         )  # fmt: skip
         try:
             asyncio.run(_serve(plan, lambda sandbox: _announce(sandbox, ready_file), until_input_ends))

@@ -247,6 +247,22 @@ def _drop_subscriptions(call: _Call) -> Json:
     return {"dropped": call.reins.dialect.drop_subscriptions(mailbox)}
 
 
+def _migrate(call: _Call) -> Json:
+    """Mailboxes go to another server: new ids for all they hold, and their subscriptions are gone."""
+    if call.rest != "migrate":
+        raise Refused("Mailboxes can be migrated: POST /mailboxes/migrate.", 404)
+    table = call.table()
+    wanted = table.text("mailbox").lower()
+    table.done()
+    found = [one for one in call.reins.world.mailboxes if fnmatchcase(one.primary, wanted)]
+    if not found:
+        raise Refused(f"No mailbox matches {wanted}.")
+    for mailbox in found:
+        mailbox.migrate()
+        call.reins.dialect.drop_subscriptions(mailbox.primary)
+    return {"migrated": [mailbox.primary for mailbox in found]}
+
+
 def _signpost(call: _Call) -> Json:
     return asdict(call.reins.world.signpost)
 
@@ -289,6 +305,7 @@ _ROUTES: Mapping[tuple[str, str], Callable[[_Call], Json]] = {
     ("POST", "faults"): _add_fault,
     ("DELETE", "faults"): _end_faults,
     ("POST", "subscriptions"): _drop_subscriptions,
+    ("POST", "mailboxes"): _migrate,
     ("GET", "autodiscover"): _signpost,
     ("POST", "autodiscover"): _set_signpost,
     ("GET", "requests"): _requests,

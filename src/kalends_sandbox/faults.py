@@ -41,6 +41,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "http_503": Kind("HTTP 503; retry_after goes out as it is, empty leaves it out.", {"retry_after": "5"}),
         "http_429": Kind("HTTP 429; retry_after goes out as it is, empty leaves it out.", {"retry_after": "5"}),
         "http_401": Kind("The sign-in is refused although it is right."),
+        "ews_blocked": Kind("HTTP 403 with no body: EWS is switched off, as in Exchange Online since October 2026."),
         "reset_before": Kind("The connection is reset; nothing was processed."),
         "html_login_page": Kind("HTTP 200 with a sign-in page instead of an answer."),
         "huge_answer": Kind("An answer of this many bytes.", {"size_bytes": 20_000_000}),

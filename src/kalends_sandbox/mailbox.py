@@ -100,6 +100,11 @@ class Mailbox:
         self._tell("moved", item, to, old_item_id=item_id, old_folder=source, at=to.now())
         return item
 
+    def migrate(self) -> None:
+        """To another server: same meetings, same UIDs, but every id of a folder or item is a new one."""
+        for folder in self.folders.values():
+            folder.renew()
+
     def _announcer(self, clock: Clock) -> Callable[[What, Item, Folder], None]:
         def announce(what: What, item: Item, folder: Folder) -> None:
             self._tell(what, item, folder, at=clock.now())

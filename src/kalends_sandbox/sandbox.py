@@ -49,6 +49,7 @@ class Plan:
     story_pace_s: tuple[float, float] = (2.0, 6.0)
     exchange: ExchangeSettings | None = None
     identity_port: int | None = 0  # opened only where Exchange takes tokens
+    only_tls_1_0: bool = False  # what old servers offer; clients of today refuse it
     redirect_port: int | None = None  # plain http that only sends on to https; opened only beside TLS
 
 
@@ -96,7 +97,7 @@ async def opened(
     founded = found(worldfile.load(plan.world), clock or _clock(plan), _own(rng))
     faults = Faults(_own(rng))
     exchange_rng = _own(rng)
-    certificate = self_signed(plan.tls_folder, _own(rng)) if plan.tls_folder else None
+    certificate = self_signed(plan.tls_folder, _own(rng), is_antique=plan.only_tls_1_0) if plan.tls_folder else None
     channel = certificate.channel if certificate else None
     apart = random.Random(f"{plan.seed}: identity")  # noqa: S311  # a new part must not change what the seed made before
     tokens = Tokens(founded.world, _own(apart))

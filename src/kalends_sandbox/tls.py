@@ -1,8 +1,9 @@
-"""TLS for the sandbox's servers: a self-signed certificate made at start, and a context for TLS 1.2 or newer."""
+"""TLS for the sandbox's servers: a self-signed certificate made at start; a context for TLS 1.2 or newer, or for 1.0 only."""
 
 import ipaddress
 import os
 import ssl
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,21 +37,43 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def self_signed(
-    folder: Path, rng: Random, names: tuple[str, ...] = LOOPBACK, digest: Digest | None = None
+    folder: Path,
+    rng: Random,
+    names: tuple[str, ...] = LOOPBACK,
+    digest: Digest | None = None,
+    is_antique: bool = False,
 ) -> Certificate:
-    """Writes `sandbox-cert.pem` and `sandbox-key.pem` (mode 0600) into `folder`; the returned context serves them."""
+    """Writes `sandbox-cert.pem` and `sandbox-key.pem` (mode 0600) into `folder`; the returned context serves them.
+
+    `is_antique`: by TLS 1.0 and nothing newer, as servers do that were never looked after.
+    """
     digest = digest or hashes.SHA256()
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _certificate(key, rng, names, digest)
     cert_path, key_path = folder / "sandbox-cert.pem", folder / "sandbox-key.pem"
     cert_path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     _write_private(key_path, key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = _antique() if is_antique else _modern()
     context.load_cert_chain(cert_path, key_path)
     # The hash is the one of the certificate's signature; only for MD5 and SHA-1 it would be SHA-256 instead.
     channel = b"tls-server-end-point:" + certificate.fingerprint(digest)
     return Certificate(cert_path, certificate.fingerprint(hashes.SHA256()).hex(), channel, context)
+
+
+def _modern() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _antique() -> ssl.SSLContext:
+    """OpenSSL allows TLS 1.0 at security level 0 only, and Python warns of asking for it: both are meant here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1
+    return context
 
 
 def _certificate(

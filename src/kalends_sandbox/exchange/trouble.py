@@ -10,7 +10,7 @@ from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.faults import Fault
 from kalends_sandbox.http import Response
 
-INSTEAD: Final = (*faults.INSTEAD, "server_busy", "http_401", "huge_answer")  # the door answers http_401
+INSTEAD: Final = (*faults.INSTEAD, "server_busy", "http_401", "ews_blocked", "huge_answer")  # the door answers http_401
 AFTERWARDS: Final = faults.AFTERWARDS
 
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
@@ -20,6 +20,9 @@ _PIECE: Final = b"x" * 65_536
 
 def instead(fault: Fault, call: Call, site: Site) -> Response:
     """The answer in place of the real one, for the kinds in INSTEAD."""
+    if fault.name == "ews_blocked":
+        node = site.nodes.route(call.request.headers, call.account.user).name
+        return Response(403, [("X-CalculatedBETarget", node), ("X-BackEndHttpStatus", "403")])
     if fault.name == "server_busy":
         return _busy(fault, call, site)
     if fault.name == "huge_answer":
