@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes
+from spnego._ntlm_raw.messages import AvId, Challenge
 
 from kalends_sandbox.exchange import Settings
 from kalends_sandbox.exchange.ntlm import Protection
 from kalends_sandbox.tls import Certificate, Digest, self_signed
 from sandbox.exchange import wire
-from sandbox.exchange.line import connected
+from sandbox.exchange.line import Said, connected
 from sandbox.exchange.stage import PASSWORD, USER, Stage, staged
 
 NTLM = Settings(sign_in=("ntlm", "negotiate"))
@@ -144,6 +145,23 @@ async def test_a_message_changed_on_its_way_is_refused_by_its_integrity_code() -
         answer = await line.post(body(), f"{scheme} {base64.b64encode(token).decode()}")
 
         assert answer.status == 401
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("password", "status"), [(PASSWORD, 200), ("wrong", 401)])
+async def test_an_older_client_without_integrity_code_is_judged_by_its_proof_alone(password: str, status: int) -> None:
+    async with staged(213, NTLM) as stage, connected(stage.url) as line:
+        offered = await line.challenge(USER, password)
+        challenge = Challenge.unpack(base64.b64decode(offered.all("WWW-Authenticate")[0].removeprefix("NTLM ")))
+        pairs = challenge.target_info
+        assert pairs is not None
+        del pairs[AvId.timestamp]  # a client that sees no time sends no code
+        bare = Challenge(challenge.flags, challenge.server_challenge, challenge.target_name, pairs, challenge.version)
+        response = line.response(
+            Said(401, [("www-authenticate", f"NTLM {base64.b64encode(bare.pack()).decode()}")], b"")
+        )
+
+        assert (await line.post(body(), response)).status == status
 
 
 @pytest.mark.asyncio
