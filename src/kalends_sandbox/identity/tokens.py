@@ -10,6 +10,7 @@ import json
 from datetime import timedelta
 from random import Random
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -61,13 +62,15 @@ class Tokens:
         return f"{signed}.{_encoded(self._key.sign(signed.encode()))}"
 
     def bearer(self, token: str, host: str) -> Application:
-        """The application behind a token brought to the server of that name; TokenRefused with Exchange's reasons."""
+        """The application behind a token brought to the server of that name (its port does not count).
+
+        TokenRefused gives Exchange's reasons.
+        """
         claims = self._claims(token)
         now = self._world.clock.now().timestamp()
         if now >= claims["exp"] + _SKEW.total_seconds() or now < claims["nbf"] - _SKEW.total_seconds():
             raise TokenRefused(2000001, "The token has expired or is not yet valid.", "invalid_token")
-        audience = str(claims["aud"]).partition("://")[2].rstrip("/")
-        if audience not in ("outlook.office365.com", host):
+        if urlsplit(str(claims["aud"])).hostname not in ("outlook.office365.com", urlsplit(f"//{host}").hostname):
             reason = f"The hostname component of the audience claim value is invalid. Expected '{host}'."
             raise TokenRefused(2000003, reason, "invalid_resource")
         if ROLE not in claims.get("roles", ()):

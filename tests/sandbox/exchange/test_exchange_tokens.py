@@ -205,6 +205,24 @@ async def test_a_token_that_is_forged_foreign_or_without_rights_is_told_why_it_f
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("resource", "status"),
+    [
+        ("https://mail.north.example", 200),
+        ("https://MAIL.north.example:8443", 200),
+        ("https://outlook.office365.com", 200),
+        ("https://north.example", 401),
+        ("https://127.0.0.1", 401),
+    ],
+)
+async def test_a_token_is_good_where_its_audience_is(resource: str, status: int) -> None:
+    async with gated(2360) as gate:
+        token = await gate.token(scope=f"{resource}/.default")
+
+        assert (await gate.call(token)).status == status
+
+
+@pytest.mark.asyncio
 async def test_without_a_token_there_is_an_offer_and_no_diagnosis() -> None:
     async with gated(237) as gate:
         answer = await gate.stage.send(wire.envelope(wire.sync()), {"Authorization": ""})
