@@ -1,10 +1,8 @@
 """What a person does in Outlook: make, change, move, cancel, answer, delete.
 
-Neighbours: post.py carries what that sends.
+Neighbours: desk.py does it and sends what it sends.
 
-Whoever owns a copy changes it at once; the others hear of it by mail. Changing one's copy of somebody else's meeting
-changes nothing for the others, as in life. `meeting` is an item id (an occurrence's too) or a UID; `occurrence` an
-original start.
+`meeting` is an item id (an occurrence's too) or a UID; `occurrence` an original start.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,20 +10,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from kalends_sandbox import copies, series
+from kalends_sandbox import series
+from kalends_sandbox.desk import MAX_ATTENDEES, ActionRefused, Desk, Held
 from kalends_sandbox.folder import Folder
-from kalends_sandbox.item import Attendee, Item, Override, Party, Response, Role, Sensitivity, ShowAs
+from kalends_sandbox.item import Attendee, Item, Party, Response, Role, Sensitivity, ShowAs
 from kalends_sandbox.mailbox import Mailbox
-from kalends_sandbox.post import Mail, MailKind, Post
+from kalends_sandbox.post import Post
 from kalends_sandbox.recurrence import Recurrence
 from kalends_sandbox.world import World
 from kalends_sandbox.zones import Zone
 
-MAX_ATTENDEES = 5_000
-
-
-class ActionRefused(ValueError):
-    """The action makes no sense as asked; the text says why."""
+__all__ = ["ActionRefused", "Actions", "Change"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +41,12 @@ class Change:
     optional: Sequence[str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A copy in somebody's calendar, and which occurrence of it is meant."""
-
-    mailbox: Mailbox
-    calendar: Folder
-    item: Item
-    original: datetime | None
-
-    @property
-    def one(self) -> Item:
-        return self.item if self.original is None else series.occurrence(self.item, self.original)
-
-
 class Actions:
     """Every action returns the acting mailbox's copy as it is afterwards (a deleted one as it was)."""
 
     def __init__(self, world: World, post: Post) -> None:
-        self._world, self._post = world, post
+        self.desk = Desk(world, post)
+        self._world = world
 
     def create(
         self,
@@ -95,10 +77,7 @@ class Actions:
             recurrence=recurrence,
             **fields,
         )
-        _check_times(item)
-        kept = calendar.add(_on_first_date(item))
-        self._invite(owner, kept, None, attendees)
-        return kept
+        return self.desk.create(owner, calendar, item)
 
     def edit(self, mailbox: str, meeting: str, change: Change, occurrence: datetime | None = None) -> Item:
         """Change a meeting, a series, or one occurrence.
@@ -111,12 +90,7 @@ class Actions:
         location = change.location
         if location is None and change.rooms is not None and before.location == self._room_names(before.attendees):
             location = self._room_names(attendees)
-        after = _changed(before, change, location, attendees)
-        _check_times(after)
-        item = self._keep(found, before, after)
-        if before.is_organizer:
-            self._spread(found.mailbox, item, found.original, before.attendees, attendees)
-        return item
+        return self.desk.change(found, _changed(before, change, location, attendees))
 
     def move(self, mailbox: str, meeting: str, start: datetime, end: datetime | None = None,
              occurrence: datetime | None = None) -> Item:  # fmt: skip
@@ -131,98 +105,24 @@ class Actions:
         found = self._find(mailbox, meeting, None)
         if found.item.recurrence is None:
             raise ActionRefused("Only a series has a pattern: this is a single meeting.")
-        moved = replace(
-            found.item, recurrence=recurrence, exceptions={}, deleted=(), generation=found.item.generation + 1
-        )
-        item = found.calendar.save(replace(_on_first_date(moved), sequence=moved.sequence + 1))
-        if item.is_organizer:
-            self._spread(found.mailbox, item, None, item.attendees, item.attendees)
-        return item
+        return self.desk.change(found, replace(found.item, recurrence=recurrence))
 
     def cancel(self, mailbox: str, meeting: str, occurrence: datetime | None = None) -> Item:
         """The organizer calls it off: gone here, cancellations to everybody invited."""
-        found = self._find(mailbox, meeting, occurrence)
-        if not found.item.is_organizer:
-            raise ActionRefused("Only the organizer can cancel a meeting: an attendee declines or removes it.")
-        if found.original is None:
-            self._release_orphans(found)
-        self._mail("cancellation", found.mailbox, found.item, found.original, found.one.attendees)
-        return self._discard(found, hard=False)
+        return self.desk.cancel(self._find(mailbox, meeting, occurrence)).item
 
     def respond(self, mailbox: str, meeting: str, answer: Response, occurrence: datetime | None = None) -> Item:
         """An attendee accepts, accepts tentatively or declines; a declined copy goes to Deleted Items."""
-        kinds: dict[Response, MailKind] = {"Accept": "acceptance", "Tentative": "tentative", "Decline": "refusal"}
-        found = self._find(mailbox, meeting, occurrence)
-        if answer not in kinds:
-            raise ActionRefused(f"An answer is Accept, Tentative or Decline, not {answer}.")
-        if found.item.is_organizer or found.item.organizer is None:
-            raise ActionRefused("The organizer has nothing to answer: only invited attendees accept or decline.")
-        mail = Mail(kinds[answer], found.mailbox.primary, found.item.organizer.address, found.item, found.original)
-        self._post.send(mail)
-        if answer == "Decline":
-            return self._discard(found, hard=False)
-        after = copies.answered(found.one, answer)
-        if found.original is None:
-            return found.calendar.save(after)
-        change = Override(my_response=after.my_response, show_as=after.show_as)
-        return found.calendar.save(series.overridden(found.item, found.original, change))
+        return self.desk.respond(self._find(mailbox, meeting, occurrence), answer).item
 
     def remove(self, mailbox: str, meeting: str, occurrence: datetime | None = None, hard: bool = False) -> Item:
         """Out of this one calendar, and nobody is told; `hard` past Deleted Items."""
-        return self._discard(self._find(mailbox, meeting, occurrence), hard)
+        return self.desk.discard(self._find(mailbox, meeting, occurrence), "gone" if hard else "deleteditems")
 
     def refile(self, mailbox: str, meeting: str) -> Item:
         """Out of the calendar and back, as a restore or a repair does: the same meeting under a new item id."""
         found = self._find(mailbox, meeting, None)
-        return found.mailbox.move(found.item.item_id, found.calendar)
-
-    def _keep(self, found: _Found, before: Item, after: Item) -> Item:
-        if found.original is not None:
-            change = _override(before, after)
-            item = series.overridden(replace(found.item, sequence=found.item.sequence + 1), found.original, change)
-            return found.calendar.save(item)
-        if after.recurrence is not None and not copies.same_times(before, after):
-            self._release_orphans(found)
-            day = after.start.astimezone(after.zone.tz).date()
-            return found.calendar.save(_with_pattern(after, replace(after.recurrence, start=day)))
-        exceptions = {start: _reinvited(one, before, after) for start, one in after.exceptions.items()}
-        after = replace(after, exceptions=exceptions)
-        return found.calendar.save(replace(after, sequence=before.sequence + 1))
-
-    def _release_orphans(self, found: _Found) -> None:
-        """Whoever was invited to single occurrences only hears that these are off."""
-        series_wide = _addresses(found.item.attendees)
-        if not found.item.is_organizer:
-            return
-        for original, override in sorted(found.item.exceptions.items()):
-            alone = [one for one in override.attendees or () if one.address.lower() not in series_wide]
-            self._mail("cancellation", found.mailbox, found.item, original, alone)
-
-    def _discard(self, found: _Found, hard: bool) -> Item:
-        one = found.one
-        if found.original is not None:
-            found.calendar.save(series.without(found.item, found.original))
-        elif hard or "deleteditems" not in found.mailbox.folders:
-            found.calendar.remove(found.item.item_id)
-        else:
-            found.mailbox.move(found.item.item_id, found.mailbox.folders["deleteditems"])
-        return one
-
-    def _spread(self, owner: Mailbox, item: Item, original: datetime | None, before: Sequence[Attendee],
-                after: Sequence[Attendee]) -> None:  # fmt: skip
-        """Updates to who stays, invitations to who is new, cancellations to who is out."""
-        known, wanted = _addresses(before), _addresses(after)
-        self._mail("update", owner, item, original, [one for one in after if one.address.lower() in known])
-        self._invite(owner, item, original, [one for one in after if one.address.lower() not in known])
-        self._mail("cancellation", owner, item, original, [one for one in before if one.address.lower() not in wanted])
-
-    def _invite(self, owner: Mailbox, item: Item, original: datetime | None, whom: Iterable[Attendee]) -> None:
-        self._mail("invitation", owner, item, original, whom)
-
-    def _mail(self, kind: MailKind, owner: Mailbox, item: Item, original: datetime | None,
-              whom: Iterable[Attendee]) -> None:  # fmt: skip
-        for attendee in whom:
-            self._post.send(Mail(kind, owner.primary, attendee.address, item, original))
+        return found.mailbox.move(found.item.item_id, found.folder)
 
     def _attendees(self, before: tuple[Attendee, ...], change: Change) -> tuple[Attendee, ...]:
         """Who is invited after the change, in Outlook's order. Who stays keeps the answer given."""
@@ -260,7 +160,7 @@ class Actions:
             raise ActionRefused(f"The mailbox {address} has no calendar.")
         return mailbox, mailbox.calendar
 
-    def _find(self, address: str, meeting: str, occurrence: datetime | None) -> _Found:
+    def _find(self, address: str, meeting: str, occurrence: datetime | None) -> Held:
         mailbox, calendar = self._calendar(address)
         by_occurrence = calendar.original_of(meeting)
         if by_occurrence is not None:
@@ -273,7 +173,7 @@ class Actions:
             item = named[0]
         if occurrence is not None and (occurrence in item.deleted or not series.falls_on(item, occurrence)):
             raise ActionRefused(f"The meeting has no occurrence that was to start at {occurrence.isoformat()}.")
-        return _Found(mailbox, calendar, item, occurrence)
+        return Held(mailbox, calendar, item, occurrence)
 
 
 def _changed(before: Item, change: Change, location: str | None, attendees: tuple[Attendee, ...]) -> Item:
@@ -282,52 +182,4 @@ def _changed(before: Item, change: Change, location: str | None, attendees: tupl
     if location is not None:
         said["location"] = location
     invited = bool(attendees) or before.is_meeting
-    after = replace(before, attendees=attendees, is_meeting=invited, **said)
-    if copies.same_times(before, after):
-        return after
-    # New times need new answers.
-    return replace(after, attendees=tuple(replace(one, response="Unknown", answered=None) for one in attendees))
-
-
-def _override(before: Item, after: Item) -> Override:
-    """What this change says of one occurrence. Times are always said: they are what makes it an exception."""
-    names = ("subject", "body", "location", "zone", "is_all_day", "show_as", "sensitivity", "attendees")
-    said = {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
-    return Override(start=after.start, end=after.end, **said)
-
-
-def _reinvited(override: Override, before: Item, after: Item) -> Override:
-    """An exception with its own list of attendees after somebody came to, or left, the series."""
-    if override.attendees is None or before.attendees == after.attendees:
-        return override
-    known, wanted = _addresses(before.attendees), _addresses(after.attendees)
-    own = _addresses(override.attendees)
-    stay = [one for one in override.attendees if one.address.lower() in wanted or one.address.lower() not in known]
-    come = [one for one in after.attendees if one.address.lower() not in known | own]
-    return replace(override, attendees=(*stay, *come))
-
-
-def _on_first_date(item: Item) -> Item:
-    """A series starts with its first occurrence, even when somebody wrote another date."""
-    if item.recurrence is None:
-        return item
-    first = item.recurrence.first
-    if first is None:
-        raise ActionRefused("No date fits this pattern within its range: choose a later end or other days.")
-    start = series.start_on(item, first)
-    return replace(item, start=start, end=start + (item.end - item.start))
-
-
-def _with_pattern(item: Item, recurrence: Recurrence) -> Item:
-    """A series on new dates: exceptions and deletions are dropped (MS-OXOCAL 3.1.4.7.3.5), occurrences get other ids."""
-    renewed = replace(item, recurrence=recurrence, exceptions={}, deleted=(), generation=item.generation + 1)
-    return replace(_on_first_date(renewed), sequence=item.sequence + 1)
-
-
-def _check_times(item: Item) -> None:
-    if item.end < item.start:
-        raise ActionRefused("The meeting would end before it starts: give an end that is not earlier than the start.")
-
-
-def _addresses(attendees: Iterable[Attendee]) -> frozenset[str]:
-    return frozenset(attendee.address.lower() for attendee in attendees)
+    return replace(before, attendees=attendees, is_meeting=invited, **said)

@@ -31,6 +31,10 @@ def received(sent: Item, known: Item | None = None) -> Item:
         change_key="",
         created=known.created if known else None,
         extended=known.extended if known else (),
+        categories=known.categories if known else (),
+        has_reminder=known.has_reminder if known else sent.has_reminder,
+        reminder_minutes=known.reminder_minutes if known else sent.reminder_minutes,
+        further=known.further if known else (),
         generation=_generation(sent, known),
         my_response=answer,
         show_as=shown(sent.show_as, answer),
@@ -115,13 +119,23 @@ def _generation(sent: Item, known: Item | None) -> int:
 
 
 def _times(item: Item) -> tuple[object, ...]:
-    return item.start, item.end, item.is_all_day, item.recurrence
+    """A series in another zone falls on other instants, although its first one stays."""
+    return item.start, item.end, item.is_all_day, item.recurrence, item.recurrence and item.zone.iana
 
 
 def _own_answer(start: datetime, override: Override, kept: Item | None) -> Override:
-    """An exception as it travels with a series: the organizer's answer is not the attendee's, who keeps an earlier one."""
+    """An exception as it travels with a series: what is the organizer's own stays at home, what is the attendee's own stays."""
     before = kept.exceptions.get(start) if kept else None
-    return replace(override, my_response=before.my_response if before else None)
+    own = before or Override()
+    return replace(
+        override,
+        my_response=own.my_response,
+        categories=own.categories,
+        has_reminder=own.has_reminder,
+        reminder_minutes=own.reminder_minutes,
+        extended=own.extended,
+        further=own.further,
+    )
 
 
 def _room_subject(copy: Item, subject: str | None, rules: BookingRules) -> str | None:

@@ -14,10 +14,13 @@ from kalends_sandbox.clock import Clock
 from kalends_sandbox.ids import Ids, clean_uid, master_fingerprint, read_occurrence_id
 from kalends_sandbox.item import Item
 
-Distinguished = Literal["root", "msgfolderroot", "calendar", "inbox", "sentitems", "deleteditems"]
-What = Literal["created", "modified", "deleted", "moved", "free_busy"]
+Distinguished = Literal[
+    "root", "msgfolderroot", "calendar", "inbox", "sentitems", "deleteditems", "drafts", "recoverableitemsdeletions"
+]
+What = Literal["created", "modified", "deleted", "moved", "copied", "new_mail", "free_busy"]
 
 MAX_TOMBSTONES = 10_000
+MAX_VERSIONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,8 @@ class Change:
 class Delta:
     """What a reader at some sequence has missed.
 
-    Each item is in at most one list; both are in the order of the last change.
+    Each item is in at most one list; both are in the order of the last change. `base` is where the reader's last
+    complete reading ended: to be handed back with `sequence`.
     """
 
     created: tuple[Item, ...]
@@ -42,6 +46,7 @@ class Delta:
     deleted: tuple[str, ...]
     sequence: int
     more: bool
+    base: int
 
 
 class Folder:
@@ -68,11 +73,13 @@ class Folder:
         self.items: dict[str, Item] = {}
         self.sequence = 0
         self.horizon = 0
+        self.unread = 0  # messages
         self._ids, self._clock, self._announce = ids, clock, announce
         self._log: dict[str, Change] = {}  # in the order of the last change
         self._tombstones = 0
         self._by_fingerprint: dict[bytes, str] = {}
         self._by_uid: dict[str, list[str]] = {}
+        self._versions: dict[str, Item] = {}  # what was replaced, by its change key, oldest first
 
     @property
     def folder_class(self) -> str:
@@ -82,8 +89,16 @@ class Folder:
     def count(self) -> int:
         return len(self.items)
 
-    def add(self, draft: Item) -> Item:
+    def add(self, draft: Item, what: What = "created") -> Item:
         """Keep a new item: it gets an id of this folder, a change key and its times."""
+        item = self.keep(draft)
+        self._announce(what, item, self)
+        if item.takes_time and self.kind == "calendar":
+            self._announce("free_busy", item, self)
+        return item
+
+    def keep(self, draft: Item) -> Item:
+        """A new item, announced by nobody."""
         now = self._clock.now()
         item = replace(
             draft,
@@ -93,9 +108,6 @@ class Folder:
             modified=now,
         )
         self._keep(item)
-        self._announce("created", item, self)
-        if item.takes_time:
-            self._announce("free_busy", item, self)
         return item
 
     def save(self, item: Item) -> Item:
@@ -103,8 +115,9 @@ class Folder:
         before = self.items[item.item_id]
         item = replace(item, change_key=self._ids.change_key(), modified=self._clock.now())
         self._keep(item)
+        self._remember(before)
         self._announce("modified", item, self)
-        if _busy_shape(before) != _busy_shape(item):
+        if self.kind == "calendar" and _busy_shape(before) != _busy_shape(item):
             self._announce("free_busy", item, self)
         return item
 
@@ -112,7 +125,7 @@ class Folder:
         """Delete for good. KeyError when the folder does not hold it."""
         item = self.take(item_id)
         self._announce("deleted", item, self)
-        if item.takes_time:
+        if item.takes_time and self.kind == "calendar":
             self._announce("free_busy", item, self)
         return item
 
@@ -121,6 +134,7 @@ class Folder:
         deleted.
         """
         item = self.items.pop(item_id)
+        self.unread -= _is_unread(item)
         self._by_fingerprint.pop(master_fingerprint(item_id), None)
         self._by_uid[item.clean_uid].remove(item_id)
         if not self._by_uid[item.clean_uid]:
@@ -144,6 +158,14 @@ class Folder:
         self.horizon = self.sequence
         for item in kept:
             self.receive(item)
+
+    def version(self, item_id: str, change_key: str) -> Item | None:
+        """The item as it was under that change key; None when that is too long ago, or never was."""
+        known = self.items.get(item_id)
+        if known is not None and known.change_key == change_key:
+            return known
+        before = self._versions.get(change_key)
+        return before if before is not None and before.item_id == item_id else None
 
     def now(self) -> datetime:
         return self._clock.now()
@@ -194,8 +216,13 @@ class Folder:
                 found.append(item)
         return sorted(found, key=lambda item: (item.start, item.end, item.item_id))
 
-    def changes_since(self, sequence: int, limit: int) -> Delta:
-        """What a reader at `sequence` (0: knows nothing) has missed, oldest first, at most `limit` items."""
+    def changes_since(self, sequence: int, limit: int, base: int | None = None) -> Delta:
+        """What a reader at `sequence` (0: knows nothing) has missed, oldest first, at most `limit` items.
+
+        In the middle of a reading `base` says where it began. The log knows only the last change of an item, so one
+        that appeared since then and was changed again may never have been told: it comes as created, at worst twice.
+        """
+        base = sequence if base is None else base
         missed: list[Change] = []
         for change in reversed(self._log.values()):
             if change.sequence <= sequence:
@@ -204,12 +231,14 @@ class Folder:
         missed = [change for change in reversed(missed) if not (change.gone and change.appeared > sequence)]
         page, more = missed[:limit], len(missed) > limit
         alive = [change for change in page if not change.gone]
+        reached = page[-1].sequence if more else self.sequence
         return Delta(
-            created=tuple(self.items[change.item_id] for change in alive if change.appeared > sequence),
-            updated=tuple(self.items[change.item_id] for change in alive if change.appeared <= sequence),
+            created=tuple(self.items[change.item_id] for change in alive if change.appeared > base),
+            updated=tuple(self.items[change.item_id] for change in alive if change.appeared <= base),
             deleted=tuple(change.item_id for change in page if change.gone),
-            sequence=page[-1].sequence if more else self.sequence,
+            sequence=reached,
             more=more,
+            base=base if more else reached,
         )
 
     def _keep(self, item: Item) -> None:
@@ -217,8 +246,14 @@ class Folder:
             self._by_fingerprint[master_fingerprint(item.item_id)] = item.item_id
             self._by_uid.setdefault(item.clean_uid, []).append(item.item_id)
         assert item.item_id in self._by_uid[item.clean_uid], "an item keeps its UID as long as it lives"
+        self.unread += _is_unread(item) - _is_unread(self.items.get(item.item_id))
         self.items[item.item_id] = item
         self._record(item.item_id, gone=False)
+
+    def _remember(self, before: Item) -> None:
+        self._versions[before.change_key] = before
+        if len(self._versions) > MAX_VERSIONS:
+            del self._versions[next(iter(self._versions))]
 
     def _record(self, item_id: str, gone: bool) -> None:
         self.sequence += 1
@@ -236,6 +271,10 @@ class Folder:
         del self._log[oldest.item_id]
         self._tombstones -= 1
         self.horizon = oldest.sequence
+
+
+def _is_unread(item: Item | None) -> bool:
+    return item is not None and item.letter is not None and not item.letter.is_read
 
 
 def _busy_shape(item: Item) -> tuple[object, ...]:

@@ -18,6 +18,14 @@ ShowAs = Literal["Free", "Tentative", "Busy", "OOF", "WorkingElsewhere", "NoData
 Sensitivity = Literal["Normal", "Personal", "Private", "Confidential"]
 Response = Literal["Unknown", "Organizer", "Tentative", "Accept", "Decline", "NoResponseReceived"]
 Role = Literal["required", "optional", "resource"]
+Importance = Literal["Low", "Normal", "High"]
+LetterKind = Literal["invitation", "update", "cancellation", "acceptance", "tentative", "refusal"]
+
+
+class Html(str):
+    """A body written as HTML; any other body is plain text."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +68,40 @@ class Override:
     start: datetime | None = None
     end: datetime | None = None
     zone: Zone | None = None
+    end_zone: Zone | None = None
     is_all_day: bool | None = None
     show_as: ShowAs | None = None
     sensitivity: Sensitivity | None = None
+    importance: Importance | None = None
+    categories: tuple[str, ...] | None = None
+    has_reminder: bool | None = None
+    reminder_minutes: int | None = None
+    wants_answers: bool | None = None
+    allows_new_times: bool | None = None
+    extended: tuple[ExtendedProperty, ...] | None = None
+    further: tuple[tuple[str, str], ...] | None = None
     is_cancelled: bool | None = None
     attendees: tuple[Attendee, ...] | None = None
     my_response: Response | None = None
 
     def changed(self) -> dict[str, Any]:
         return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What makes an item a meeting message in somebody's inbox or sent items, instead of a meeting.
+
+    `calendar_item_id` is the meeting's copy in the same mailbox, as it was called when the letter came.
+    """
+
+    kind: LetterKind
+    sender: Party
+    to: tuple[Party, ...]
+    calendar_item_id: str | None = None
+    is_read: bool = False
+    is_processed: bool = False
+    is_outdated: bool = False  # a request that a newer one has overtaken
 
 
 _NO_EXCEPTIONS: Mapping[datetime, Override] = MappingProxyType({})
@@ -97,9 +130,16 @@ class Item:
     is_all_day: bool = False
     show_as: ShowAs = "Busy"
     sensitivity: Sensitivity = "Normal"
+    importance: Importance = "Normal"
     categories: tuple[str, ...] = ()
+    has_reminder: bool = False
+    reminder_minutes: int = 15
+    wants_answers: bool = True
+    allows_new_times: bool = True
+    further: tuple[tuple[str, str], ...] = ()  # what nobody here acts on, by the name its writer gave it
     is_cancelled: bool = False
     is_meeting: bool = False
+    was_sent: bool = True  # a meeting whose invitations never left is one that nobody else knows
     organizer: Party | None = None
     attendees: tuple[Attendee, ...] = ()
     my_response: Response = "Organizer"
@@ -114,6 +154,7 @@ class Item:
     master_id: str | None = None  # occurrences and exceptions only
     original_start: datetime | None = None
     is_exception: bool = False
+    letter: Letter | None = None
 
     @property
     def kind(self) -> Kind:
@@ -149,7 +190,9 @@ class Item:
 
     @property
     def takes_time(self) -> bool:
-        """Whether a room counts this as taken: not free, not cancelled, not declined."""
+        """Whether a room counts this as taken: not free, not cancelled, not declined; a letter about it never is."""
+        if self.letter is not None:
+            return False
         return self.show_as != "Free" and not self.is_cancelled and self.my_response != "Decline"
 
     def _with_role(self, role: Role) -> tuple[Attendee, ...]:

@@ -30,7 +30,7 @@ class Happening:
     change_key: str
     folder: "Folder"
     at: datetime
-    old_item_id: str | None = None  # moved only
+    old_item_id: str | None = None  # moved and copied only
     old_folder: "Folder | None" = None
 
 
@@ -78,9 +78,10 @@ class Mailbox:
         """
         names: Mapping[Distinguished, str] = {
             "root": "", "msgfolderroot": "Top of Information Store", "calendar": "Calendar",
-            "inbox": "Inbox", "sentitems": "Sent Items", "deleteditems": "Deleted Items",
+            "inbox": "Inbox", "sentitems": "Sent Items", "deleteditems": "Deleted Items", "drafts": "Drafts",
+            "recoverableitemsdeletions": "Deletions",
         }  # fmt: skip
-        parents: Mapping[Distinguished, Distinguished] = {"msgfolderroot": "root"}
+        parents: Mapping[Distinguished, Distinguished] = {"msgfolderroot": "root", "recoverableitemsdeletions": "root"}
         for kind in names:
             if kind == "calendar" and not with_calendar:
                 continue
@@ -104,6 +105,15 @@ class Mailbox:
         """To another server: same meetings, same UIDs, but every id of a folder or item is a new one."""
         for folder in self.folders.values():
             folder.renew()
+
+    def copy(self, item_id: str, to: Folder) -> Item:
+        """A second item like it, in another folder or beside it, under an id of its own. KeyError when unknown."""
+        source = next((folder for folder in self.folders.values() if item_id in folder.items), None)
+        if source is None:
+            raise KeyError(item_id)
+        item = to.keep(source.items[item_id])
+        self._tell("copied", item, to, old_item_id=item_id, old_folder=source, at=to.now())
+        return item
 
     def _announcer(self, clock: Clock) -> Callable[[What, Item, Folder], None]:
         def announce(what: What, item: Item, folder: Folder) -> None:

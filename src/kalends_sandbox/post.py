@@ -1,6 +1,6 @@
 """The post office: what one mailbox sends reaches another a moment later.
 
-Neighbours: attendant.py opens the mail, actions.py sends it.
+Neighbours: attendant.py opens the mail, desk.py sends it, letters.py files it.
 
 It keeps everything that is to happen at some sandbox time, in order. Either `run` does it as the clock gets there, or
 `settle` does all of it at once.
@@ -12,12 +12,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
-from kalends_sandbox.item import Item, Response
+from kalends_sandbox.item import Item, LetterKind, Response
 from kalends_sandbox.world import World
 
-MailKind = Literal["invitation", "update", "cancellation", "acceptance", "tentative", "refusal"]
+MailKind = LetterKind
 
 MAX_WAITING = 100_000
 _LONGEST_NAP_S = 60.0
@@ -40,7 +39,7 @@ class Timing:
 class Mail:
     """A meeting message. Requests carry the organizer's copy as it was when sent; answers carry what was answered.
 
-    `original_start` is set when it concerns one occurrence only.
+    `original_start` is set when it concerns one occurrence only; `note` is what the sender wrote beside it.
     """
 
     kind: MailKind
@@ -48,6 +47,7 @@ class Mail:
     to: str
     meeting: Item
     original_start: datetime | None = None
+    note: str = ""
 
     @property
     def answer(self) -> Response | None:
@@ -57,11 +57,14 @@ class Mail:
 
 
 class Post:
-    """Mail to one mailbox arrives in the order in which it was sent. `reader` is whoever opens it."""
+    """Mail to one mailbox arrives in the order in which it was sent. `reader` is whoever opens it, `keeper` whoever files
+    it afterwards.
+    """
 
     def __init__(self, world: World, rng: random.Random, timing: Timing | None = None) -> None:
         self.timing = timing or Timing()
         self.reader: Callable[[Mail], None] | None = None
+        self.keeper: Callable[[Mail], None] | None = None
         self._world, self._rng = world, rng
         self._waiting: list[tuple[datetime, int, Callable[[], None]]] = []
         self._sent = 0
@@ -139,6 +142,8 @@ class Post:
     def _open(self, mail: Mail) -> None:
         assert self.reader is not None, "mail needs a reader: make an Attendant for this post"
         self.reader(mail)
+        if self.keeper is not None:
+            self.keeper(mail)
 
     def _moment(self, between: tuple[float, float]) -> timedelta:
         return timedelta(seconds=self._rng.uniform(*between))

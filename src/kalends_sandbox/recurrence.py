@@ -50,6 +50,10 @@ class Weekly:
     interval: int = 1
     first_day: Day = "Sunday"
 
+    def __post_init__(self) -> None:
+        """The same days are the same pattern, in whatever order somebody wrote them."""
+        object.__setattr__(self, "days", tuple(day for day in DAYS if day in self.days))
+
     def period_of(self, start: date, day: date) -> int:
         return (day - self._week_of(start)).days // (7 * self.interval)
 

@@ -101,7 +101,7 @@ async def opened(
     channel = certificate.channel if certificate else None
     apart = random.Random(f"{plan.seed}: identity")  # noqa: S311  # a new part must not change what the seed made before
     tokens = Tokens(founded.world, _own(apart))
-    exchange = Exchange(founded.world, faults, exchange_rng, plan.exchange, channel, tokens)
+    exchange = Exchange(founded.world, founded.actions.desk, faults, exchange_rng, plan.exchange, channel, tokens)
     identity = Identity(founded.world, faults, tokens, _own(apart))
     context = certificate.context if certificate else None
     control = Control(Reins(founded.world, founded.post, founded.actions, faults, exchange))

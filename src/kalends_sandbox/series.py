@@ -121,6 +121,17 @@ def last_occurrence(master: Item) -> Item | None:
     return next((occurrence(master, start) for start in left), None)
 
 
+def neighbours(master: Item, original: datetime) -> list[Item]:
+    """The occurrences before and after that one, as they are now; deleted ones are passed over."""
+    assert master.recurrence is not None
+    day = original.astimezone(master.zone.tz).date()
+    earlier = master.recurrence.dates(master.recurrence.start, _shifted(day, -1))
+    later = master.recurrence.dates(_shifted(day, 1), date.max)
+    before = [start for found in earlier if (start := start_on(master, found)) not in master.deleted][-1:]
+    after = next((start for found in later if (start := start_on(master, found)) not in master.deleted), None)
+    return [occurrence(master, start) for start in (*before, after) if start is not None]
+
+
 def overridden(master: Item, original: datetime, override: Override) -> Item:
     """The series with one occurrence changed; what an earlier change of it said stays unless said anew."""
     before = master.exceptions.get(original, Override())

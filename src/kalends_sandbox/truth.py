@@ -11,6 +11,7 @@ from kalends_sandbox import series
 from kalends_sandbox.item import Attendee, Item, Override
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.recurrence import MONTHS, Recurrence
+from kalends_sandbox.zones import Zone
 
 Json = dict[str, object]
 
@@ -87,6 +88,10 @@ def _said(item: Item) -> Json:
         "is_all_day": item.is_all_day,
         "show_as": item.show_as,
         "sensitivity": item.sensitivity,
+        "importance": item.importance,
+        "categories": item.categories,
+        "reminder_minutes": item.reminder_minutes if item.has_reminder else None,
+        "extended": [asdict(one) for one in item.extended],
         "is_cancelled": item.is_cancelled,
     }
 
@@ -102,8 +107,10 @@ def _override(override: Override) -> Json:
     for name, value in said.items():
         if name == "attendees":
             facts[name] = [_attendee(attendee) for attendee in override.attendees or ()]
-        elif name == "zone":
-            facts[name] = override.zone.id if override.zone else None
+        elif name == "extended":
+            facts[name] = [asdict(one) for one in override.extended or ()]
+        elif isinstance(value, Zone):
+            facts[name] = value.id
         else:
             facts[name] = instant(value) if isinstance(value, datetime) else value
     return facts

@@ -16,13 +16,16 @@ from kalends.model.time import Span
 from kalends.providers.exchange.provider import ExchangeProvider
 from kalends.providers.exchange.settings import ExchangeSettings
 from kalends_sandbox import series
+from kalends_sandbox.attendant import Attendant
 from kalends_sandbox.clock import Clock
+from kalends_sandbox.desk import Desk
 from kalends_sandbox.exchange.server import Exchange
 from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.http import serve
 from kalends_sandbox.item import Item, Override, Party
+from kalends_sandbox.post import Post
 from kalends_sandbox.recurrence import DAYS, Recurrence, Weekly
 from kalends_sandbox.tls import self_signed
 from kalends_sandbox.world import RoomList, ServiceAccount, World
@@ -148,7 +151,9 @@ async def exchange_stage(folder: Path | None = None, **settings: Any) -> AsyncIt
     world = World(Clock(NOON, factor=0.0), Random(7), "example.test", "Example", UTC_ZONE)
     _furnish(world)
     faults = Faults(Random(8))
-    exchange = Exchange(world, faults, Random(9), Settings(**settings))
+    post = Post(world, Random(12))
+    Attendant(world, post)
+    exchange = Exchange(world, Desk(world, post), faults, Random(9), Settings(**settings))
     certificate = None if folder is None else self_signed(folder, Random(10))
     server = await serve(exchange.handle, "127.0.0.1", 0, None if certificate is None else certificate.context)
     scheme = "http" if certificate is None else "https"

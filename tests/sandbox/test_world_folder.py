@@ -56,16 +56,17 @@ def test_a_reader_learns_once_what_it_missed():
 def test_a_reader_that_follows_the_log_page_by_page_knows_the_folder(deeds, page, pause):
     calendar = SmallWorld().calendar(ANN)
     mirror: dict[str, Item] = {}
-    sequence = 0
+    sequence = base = 0
 
     def read():
-        nonlocal sequence
+        nonlocal sequence, base
         while True:
-            delta = calendar.changes_since(sequence, page)
+            delta = calendar.changes_since(sequence, page, base)
+            assert all(one.item_id in mirror for one in delta.updated)
             mirror.update({one.item_id: one for one in (*delta.created, *delta.updated)})
             for gone in delta.deleted:
                 mirror.pop(gone, None)
-            sequence = delta.sequence
+            sequence, base = delta.sequence, delta.base
             if not delta.more:
                 return
 
@@ -82,6 +83,21 @@ def test_a_reader_that_follows_the_log_page_by_page_knows_the_folder(deeds, page
     read()
 
     assert mirror == calendar.items
+
+
+def test_an_item_made_and_edited_across_a_page_end_is_new_to_who_never_saw_it():
+    calendar = SmallWorld().calendar(ANN)
+    before = calendar.sequence
+    early, other = calendar.add(item("a")), calendar.add(item("b"))
+    calendar.save(replace(early, subject="edited before any page was read"))
+
+    first = calendar.changes_since(before, 1)
+    rest = calendar.changes_since(first.sequence, 9, first.base)
+
+    assert (first.created, first.more, first.base) == ((other,), True, before)
+    assert [one.subject for one in rest.created] == ["edited before any page was read"]
+    assert rest.updated == ()
+    assert (rest.more, rest.base) == (False, calendar.sequence)
 
 
 def test_a_reader_from_before_the_forgotten_deletions_is_behind_the_horizon(monkeypatch):

@@ -9,8 +9,9 @@ from typing import Any
 
 from kalends_sandbox.exchange import filters
 from kalends_sandbox.exchange.folders import target
-from kalends_sandbox.exchange.item_xml import Page, calendar_item
+from kalends_sandbox.exchange.item_xml import Page
 from kalends_sandbox.exchange.items import answer_zone
+from kalends_sandbox.exchange.message_xml import any_item
 from kalends_sandbox.exchange.shapes import ItemShape, field_uri, item_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -140,7 +141,7 @@ def _root_folder(shown: Sequence[Item], page: Page, total: int, is_last: bool, n
     paging = "" if next_offset is None else f' IndexedPagingOffset="{next_offset}"'
     return (
         f'<m:RootFolder{paging} TotalItemsInView="{total}" IncludesLastItemInRange="{str(is_last).lower()}">'
-        f"<t:Items>{''.join([calendar_item(item, page) for item in shown])}</t:Items></m:RootFolder>"
+        f"<t:Items>{''.join([any_item(item, page) for item in shown])}</t:Items></m:RootFolder>"
     )
 
 

@@ -79,7 +79,7 @@ def folder_element(call: Call, mailbox: Mailbox, folder: Folder, shape: FolderSh
         ("folder:ChildFolderCount", leaf("ChildFolderCount", str(len(_below(mailbox, folder, deep=False))))),
         ("folder:EffectiveRights", _rights(call.reach.rights(mailbox, folder))),
         ("folder:DistinguishedFolderId", leaf("DistinguishedFolderId", folder.kind)),
-        ("folder:UnreadCount", leaf("UnreadCount", "0") if kind == "Folder" else ""),
+        ("folder:UnreadCount", leaf("UnreadCount", str(folder.unread)) if kind == "Folder" else ""),
     )
     return f"<t:{kind}>{''.join(xml for uri, xml in rows if uri in shape)}</t:{kind}>"
 

@@ -1,14 +1,19 @@
 """Calendar items as EWS writes them, with the properties asked for and no others, in the schema's order.
 
 Left out altogether: MimeContent, attachments, response objects, conflicting and adjacent meetings, MeetingTimeZone (only
-servers before 2010 want it). Neighbours: shapes.py says what is asked, series_xml.py and timezones.py write the larger parts.
+servers before 2010 want it).
+
+Neighbours: shapes.py says what is asked, series_xml.py and timezones.py write the larger parts, message_xml.py what is
+sent about meetings.
 """
 
 import base64
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from html import unescape
 from typing import Final
 
 from kalends_sandbox.exchange import series_xml, timezones
@@ -16,7 +21,7 @@ from kalends_sandbox.exchange.shapes import ExtendedUri, ItemShape, key_of
 from kalends_sandbox.exchange.soap import attribute, flag, leaf, text
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.ids import global_object_id
-from kalends_sandbox.item import Attendee, ExtendedProperty, Item
+from kalends_sandbox.item import Attendee, ExtendedProperty, Html, Item
 from kalends_sandbox.zones import Zone
 
 _MEETING_SET: Final = "6ed8da90-450b-101b-98da-00aa003f1305"
@@ -63,20 +68,41 @@ def _yes(name: str, value: bool) -> Writer:
     return lambda item, page: written
 
 
-def _body(name: str) -> Writer:
-    def write(item: Item, page: Page) -> str:
-        if item.body is None:
-            return ""
-        if page.shape.body != "HTML":
-            return f'<t:{name} BodyType="Text">{text(item.body)}</t:{name}>'
-        html = f"<html><body>{text(item.body)}</body></html>".replace("\n", "<br>")
-        return f'<t:{name} BodyType="HTML">{text(html)}</t:{name}>'
+def _body(item: Item, page: Page) -> str:
+    """As it is asked for; `Best` is as it was written."""
+    wants_html = page.shape.body == "HTML" or (page.shape.body == "Best" and isinstance(item.body, Html))
+    if item.body is None or not wants_html:
+        return _text_body(item, "Body")
+    html = item.body if isinstance(item.body, Html) else f"<html><body>{text(item.body)}</body></html>"
+    if not isinstance(item.body, Html):
+        html = html.replace("\n", "<br>")
+    return f'<t:Body BodyType="HTML">{text(html)}</t:Body>'
 
-    return write
+
+def _text_body(item: Item, name: str) -> str:
+    if item.body is None:
+        return ""
+    plain = _plain(item.body) if isinstance(item.body, Html) else item.body
+    return f'<t:{name} BodyType="Text">{text(plain)}</t:{name}>'
+
+
+def _plain(html: str) -> str:
+    """The words of a page: tags away, lines where it breaks them."""
+    broken = re.sub(r"(?i)<(br|/p|/div)[^>]*>", "\n", re.sub(r"\s+", " ", html))
+    return unescape(re.sub(r"<[^>]*>", "", broken)).strip()
 
 
 def _optional(name: str, value: str | None) -> str:
     return "" if value is None else leaf(name, value)
+
+
+def _further(name: str, otherwise: str | None = None) -> Writer:
+    """What a client wrote and nothing here acts on."""
+    return lambda item, page: _optional(name, dict(item.further).get(name, otherwise))
+
+
+def _reminder_minutes(item: Item, page: Page) -> str:
+    return leaf("ReminderMinutesBeforeStart", str(item.reminder_minutes))
 
 
 def _categories(item: Item, page: Page) -> str:
@@ -84,7 +110,7 @@ def _categories(item: Item, page: Page) -> str:
     return f"<t:Categories>{inside}</t:Categories>" if inside else ""
 
 
-def _mailbox(name: str, address: str | None) -> str:
+def mailbox(name: str, address: str | None) -> str:
     if address is None:
         return f"<t:Mailbox>{leaf('Name', name)}</t:Mailbox>"
     return (
@@ -98,13 +124,13 @@ def _organizer(item: Item, page: Page) -> str:
     if item.organizer is None:
         return ""
     address = None if page.is_list else item.organizer.address
-    return f"<t:Organizer>{_mailbox(item.organizer.name, address)}</t:Organizer>"
+    return f"<t:Organizer>{mailbox(item.organizer.name, address)}</t:Organizer>"
 
 
 def _attendees(name: str, of: Callable[[Item], tuple[Attendee, ...]]) -> Writer:
     def write(item: Item, page: Page) -> str:
         inside = "".join(
-            f"<t:Attendee>{_mailbox(one.name, one.address)}<t:ResponseType>{one.response}</t:ResponseType>"
+            f"<t:Attendee>{mailbox(one.name, one.address)}<t:ResponseType>{one.response}</t:ResponseType>"
             f"{page.instant('LastResponseTime', one.answered)}</t:Attendee>"
             for one in of(item)
         )
@@ -143,7 +169,7 @@ def _modified_by(item: Item, page: Page) -> str:
 
 
 def _request_was_sent(item: Item, page: Page) -> str:
-    return flag("MeetingRequestWasSent", item.is_meeting and item.is_organizer)
+    return flag("MeetingRequestWasSent", item.is_meeting and item.is_organizer and item.was_sent)
 
 
 def _duration(item: Item) -> str:
@@ -169,14 +195,15 @@ def _end_zone(item: Item) -> Zone:
 FIELDS: Final = (
     Field("item:ItemId", lambda item, page: item_id(item.item_id, item.change_key)),
     Field("item:ParentFolderId", lambda item, page: item_id(page.folder.id, page.folder.change_key, "ParentFolderId")),
-    Field("item:ItemClass", lambda item, page: "<t:ItemClass>IPM.Appointment</t:ItemClass>"),
+    Field("item:ItemClass", _further("ItemClass", "IPM.Appointment")),
     Field("item:Subject", lambda item, page: _optional("Subject", item.subject)),
     Field("item:Sensitivity", lambda item, page: leaf("Sensitivity", item.sensitivity)),
-    Field("item:Body", _body("Body"), is_long=True),
+    Field("item:Body", _body, is_long=True),
     Field("item:DateTimeReceived", lambda item, page: page.instant("DateTimeReceived", item.created)),
     Field("item:Size", lambda item, page: leaf("Size", str(2000 + len(item.body or "") + len(item.subject or "")))),
     Field("item:Categories", _categories),
-    Field("item:Importance", lambda item, page: "<t:Importance>Normal</t:Importance>"),
+    Field("item:Importance", lambda item, page: leaf("Importance", item.importance)),
+    Field("item:InReplyTo", _further("InReplyTo")),
     Field("item:IsSubmitted", _yes("IsSubmitted", False)),
     Field("item:IsDraft", _yes("IsDraft", False)),
     Field("item:IsFromMe", _yes("IsFromMe", False)),
@@ -184,17 +211,18 @@ FIELDS: Final = (
     Field("item:IsUnmodified", _yes("IsUnmodified", False)),
     Field("item:DateTimeSent", lambda item, page: page.instant("DateTimeSent", item.created)),
     Field("item:DateTimeCreated", lambda item, page: page.instant("DateTimeCreated", item.created)),
-    Field("item:ReminderIsSet", _yes("ReminderIsSet", False)),
-    Field("item:ReminderMinutesBeforeStart", lambda item, page: leaf("ReminderMinutesBeforeStart", "15")),
+    Field("item:ReminderDueBy", lambda item, page: page.instant("ReminderDueBy", item.start)),
+    Field("item:ReminderIsSet", lambda item, page: flag("ReminderIsSet", item.has_reminder)),
+    Field("item:ReminderMinutesBeforeStart", _reminder_minutes),
     Field("item:DisplayCc", lambda item, page: leaf("DisplayCc", "; ".join(one.name for one in item.optional))),
     Field("item:DisplayTo", lambda item, page: leaf("DisplayTo", "; ".join(one.name for one in item.required))),
     Field("item:HasAttachments", _yes("HasAttachments", False)),
     Field("", _extended),
-    Field("item:Culture", lambda item, page: leaf("Culture", "en-US")),
+    Field("item:Culture", _further("Culture", "en-US")),
     Field("item:LastModifiedName", _modified_by),
     Field("item:LastModifiedTime", lambda item, page: page.instant("LastModifiedTime", item.modified)),
     Field("item:IsAssociated", _yes("IsAssociated", False)),
-    Field("item:TextBody", _body("TextBody"), is_long=True),
+    Field("item:TextBody", lambda item, page: _text_body(item, "TextBody"), is_long=True),
     Field("calendar:UID", lambda item, page: leaf("UID", item.uid)),
     Field("calendar:RecurrenceId", lambda item, page: page.instant("RecurrenceId", item.original_start)),
     Field("calendar:DateTimeStamp", lambda item, page: page.instant("DateTimeStamp", item.modified)),
@@ -204,11 +232,12 @@ FIELDS: Final = (
     Field("calendar:IsAllDayEvent", lambda item, page: flag("IsAllDayEvent", item.is_all_day)),
     Field("calendar:LegacyFreeBusyStatus", lambda item, page: leaf("LegacyFreeBusyStatus", item.show_as)),
     Field("calendar:Location", lambda item, page: _optional("Location", item.location)),
+    Field("calendar:When", _further("When")),
     Field("calendar:IsMeeting", lambda item, page: flag("IsMeeting", item.is_meeting)),
     Field("calendar:IsCancelled", lambda item, page: flag("IsCancelled", item.is_cancelled)),
     Field("calendar:IsRecurring", lambda item, page: flag("IsRecurring", item.master_id is not None)),
     Field("calendar:MeetingRequestWasSent", _request_was_sent),
-    Field("calendar:IsResponseRequested", _yes("IsResponseRequested", True)),
+    Field("calendar:IsResponseRequested", lambda item, page: flag("IsResponseRequested", item.wants_answers)),
     Field("calendar:CalendarItemType", lambda item, page: leaf("CalendarItemType", item.kind)),
     Field("calendar:MyResponseType", lambda item, page: leaf("MyResponseType", item.my_response)),
     Field("calendar:Organizer", _organizer),
@@ -226,8 +255,11 @@ FIELDS: Final = (
     Field("calendar:DeletedOccurrences", lambda item, page: series_xml.deleted(item, page.moment), is_long=True),
     Field("calendar:StartTimeZone", lambda item, page: timezones.reference("StartTimeZone", item.zone, item.start)),
     Field("calendar:EndTimeZone", lambda item, page: timezones.reference("EndTimeZone", _end_zone(item), item.end)),
-    Field("calendar:AllowNewTimeProposal", _yes("AllowNewTimeProposal", True)),
+    Field("calendar:ConferenceType", _further("ConferenceType")),
+    Field("calendar:AllowNewTimeProposal", lambda item, page: flag("AllowNewTimeProposal", item.allows_new_times)),
     Field("calendar:IsOnlineMeeting", _yes("IsOnlineMeeting", False)),
+    Field("calendar:MeetingWorkspaceUrl", _further("MeetingWorkspaceUrl")),
+    Field("calendar:NetShowUrl", _further("NetShowUrl")),
     Field("calendar:StartWallClock", lambda item, page: _wall_clock("StartWallClock", item.start, item.zone)),
     Field("calendar:EndWallClock", lambda item, page: _wall_clock("EndWallClock", item.end, _end_zone(item))),
     Field("calendar:StartTimeZoneId", lambda item, page: leaf("StartTimeZoneId", item.zone.id)),

@@ -2,9 +2,12 @@
 
 import base64
 import binascii
+from dataclasses import replace
 
 from kalends_sandbox import series
-from kalends_sandbox.exchange.item_xml import Page, calendar_item
+from kalends_sandbox.desk import Held
+from kalends_sandbox.exchange.item_xml import Page
+from kalends_sandbox.exchange.message_xml import any_item
 from kalends_sandbox.exchange.shapes import ItemShape, item_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -22,7 +25,7 @@ from kalends_sandbox.exchange.soap import (
     unreadable,
 )
 from kalends_sandbox.folder import Folder
-from kalends_sandbox.item import Item
+from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.zones import Zone
 
 _NOT_FOUND = ("ErrorItemNotFound", "The specified object was not found in the store.")
@@ -36,24 +39,25 @@ def get_item(site: Site, call: Call) -> str:
 
 def _one(site: Site, call: Call, element: Element, shape: ItemShape) -> str:
     try:
-        folder, item = _found(call, element)
+        found = held(call, element)
     except Refusal as refusal:
         return failure(call.operation, refusal, "<m:Items/>")
-    page = Page(shape, folder, is_list=False, zone=answer_zone(site, call))
-    return success(call.operation, f"<m:Items>{calendar_item(item, page)}</m:Items>")
+    page = Page(shape, found.folder, is_list=False, zone=answer_zone(site, call))
+    return success(call.operation, f"<m:Items>{any_item(found.one, page)}</m:Items>")
 
 
 def answer_zone(site: Site, call: Call) -> Zone | None:
     return call.zone if site.settings.answers_in_context_zone else None
 
 
-def _found(call: Call, element: Element) -> tuple[Folder, Item]:
+def held(call: Call, element: Element) -> Held:
+    """What an ItemId, OccurrenceItemId or RecurringMasterItemId means."""
     kind = local(element)
     if kind == "ItemId":
-        return _by_id(call, need_attribute(element, "Id"))
+        return by_id(call, need_attribute(element, "Id"))
     if kind == "OccurrenceItemId":
         index = need_number(need_attribute(element, "InstanceIndex"), "InstanceIndex", -(2**31), 2**31 - 1)
-        return _nth(*_by_id(call, need_attribute(element, "RecurringMasterId")), index)
+        return _nth(by_id(call, need_attribute(element, "RecurringMasterId")), index)
     if kind == "RecurringMasterItemId":
         return _master(call, need_attribute(element, "OccurrenceId"))
     raise unreadable(f"ItemIds has no element {kind}")
@@ -69,20 +73,30 @@ def check_id(item_id: str) -> None:
     raise Refusal("ErrorInvalidIdMalformed", "Id is malformed.")
 
 
-def _by_id(call: Call, item_id: str) -> tuple[Folder, Item]:
+def by_id(call: Call, item_id: str) -> Held:
     check_id(item_id)
-    for mailbox in call.reach.mailboxes():
-        found = mailbox.find(item_id)
-        if found is not None:
-            call.reach.check(mailbox, found[0])
-            if not call.reach.shows(mailbox, found[1]):
+    for mailbox, folder in call.reach.places():
+        held = _in_folder(mailbox, folder, item_id)
+        if held is not None:
+            call.reach.check(mailbox, folder)
+            if not call.reach.shows(mailbox, held.one):
                 break
-            return found
+            return held
     raise Refusal(*_NOT_FOUND)
 
 
-def _nth(folder: Folder, master: Item, index: int) -> tuple[Folder, Item]:
-    if master.recurrence is None:
+def _in_folder(mailbox: Mailbox, folder: Folder, item_id: str) -> Held | None:
+    if item_id in folder.items:
+        return Held(mailbox, folder, folder.items[item_id])
+    original = folder.original_of(item_id)
+    if original is None or original[1] in original[0].deleted:
+        return None
+    return Held(mailbox, folder, *original)
+
+
+def _nth(of: Held, index: int) -> Held:
+    master = of.item
+    if master.recurrence is None or of.original is not None:
         raise Refusal(
             "ErrorCalendarCannotUseIdForRecurringMasterId",
             "The RecurringMasterId does not correspond to a valid recurring master.",
@@ -98,16 +112,16 @@ def _nth(folder: Folder, master: Item, index: int) -> tuple[Folder, Item]:
             "ErrorCalendarOccurrenceIsDeletedFromRecurrence",
             "Occurrence with this index was previously deleted from the recurrence.",
         )
-    return folder, series.occurrence(master, start)
+    return replace(of, original=start)
 
 
-def _master(call: Call, occurrence_id: str) -> tuple[Folder, Item]:
+def _master(call: Call, occurrence_id: str) -> Held:
     """The series of an occurrence. A deleted occurrence leads to it too."""
     check_id(occurrence_id)
-    for folder in call.reach.folders():
+    for _, folder in call.reach.places():
         original = folder.original_of(occurrence_id)
         if original is not None:
-            return _by_id(call, original[0].item_id)
+            return by_id(call, original[0].item_id)
         if occurrence_id in folder.items:
             raise Refusal(
                 "ErrorCalendarCannotUseIdForOccurrenceId",

@@ -81,6 +81,11 @@ class Notifier:
                 return [("DeletedEvent", _event("DeletedEvent", happening, item))], [counted] * 2
             case "moved":
                 return [("MovedEvent", _event("MovedEvent", happening, item))], [touched, counted]
+            case "copied":
+                return [("CopiedEvent", _event("CopiedEvent", happening, item))], [counted]
+            case "new_mail":
+                kinds = ("NewMailEvent", "CreatedEvent")
+                return [(kind, _event(kind, happening, item)) for kind in kinds], [touched, counted]
             case "free_busy":
                 return [("FreeBusyChangedEvent", _event("FreeBusyChangedEvent", happening, item))], []
 
@@ -114,8 +119,8 @@ def _event(kind: str, happening: Happening, subject: str, of_folder: bool = Fals
     """One event. Of a folder, the parent is the folder above and the unread count follows, as Exchange has it."""
     at = happening.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     above = (happening.folder.parent or happening.folder) if of_folder else happening.folder
-    rest = "<t:UnreadCount>0</t:UnreadCount>" if of_folder else ""
-    if kind == "MovedEvent":
+    rest = f"<t:UnreadCount>{happening.folder.unread}</t:UnreadCount>" if of_folder else ""
+    if kind in ("MovedEvent", "CopiedEvent"):
         assert happening.old_item_id is not None
         assert happening.old_folder is not None
         rest = f"<t:OldItemId Id={attribute(happening.old_item_id)} ChangeKey={attribute(_DUMMY_KEY)}/>"

@@ -40,8 +40,8 @@ class Reach:
             raise no_mailbox()
         return found
 
-    def folders(self) -> Iterator[Folder]:
-        return (folder for mailbox in self.mailboxes() for folder in mailbox.folders.values())
+    def places(self) -> Iterator[tuple[Mailbox, Folder]]:
+        return ((mailbox, folder) for mailbox in self.mailboxes() for folder in mailbox.folders.values())
 
     def check(self, mailbox: Mailbox, folder: Folder) -> None:
         """Refused when the call may not do there what it wants to."""

@@ -5,11 +5,15 @@ from collections.abc import AsyncGenerator, Callable
 from random import Random
 from typing import Final
 
+from kalends_sandbox.desk import Desk
 from kalends_sandbox.exchange import (
     access,
     autodiscover,
+    configuration,
     convert,
+    create,
     directory,
+    filing,
     find,
     folders,
     items,
@@ -18,6 +22,7 @@ from kalends_sandbox.exchange import (
     sync,
     timezones,
     trouble,
+    update,
 )
 from kalends_sandbox.exchange.autodiscover import Autodiscover
 from kalends_sandbox.exchange.door import Door
@@ -37,17 +42,23 @@ PATH: Final = "/ews/exchange.asmx"
 
 OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
     "ConvertId": convert.convert_id,
+    "CopyItem": filing.copy_item,
+    "CreateItem": create.create_item,
+    "DeleteItem": filing.delete_item,
     "FindFolder": folders.find_folder,
     "FindItem": find.find_item,
     "GetFolder": folders.get_folder,
     "GetItem": items.get_item,
     "GetRoomLists": directory.get_room_lists,
     "GetRooms": directory.get_rooms,
+    "GetUserConfiguration": configuration.get_user_configuration,
+    "MoveItem": filing.move_item,
     "GetServerTimeZones": timezones.get_server_time_zones,
     "ResolveNames": directory.resolve_names,
     "Subscribe": streaming.subscribe,
     "SyncFolderItems": sync.sync_folder_items,
     "Unsubscribe": streaming.unsubscribe,
+    "UpdateItem": update.update_item,
 }
 STREAMING: Final = "GetStreamingEvents"
 
@@ -64,6 +75,7 @@ class Exchange:
     def __init__(
         self,
         world: World,
+        desk: Desk,
         faults: Faults,
         rng: Random,
         settings: Settings | None = None,
@@ -73,7 +85,7 @@ class Exchange:
         settings = settings or Settings()
         self._door = Door(world, rng, settings.sign_in, channel, tokens)
         self.nodes = Nodes(settings, rng, lambda address: _primary(world, address))
-        self.site = Site(world, faults, rng, settings, self.nodes, world.clock.now())
+        self.site = Site(world, desk, faults, rng, settings, self.nodes, world.clock.now())
         self._tokens = tokens
         self.recorder = Recorder()
         self._notifier = Notifier(self.nodes, faults, rng, settings)

@@ -5,6 +5,7 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING
 
+from kalends_sandbox.desk import Desk
 from kalends_sandbox.exchange.reach import Reach, no_mailbox
 from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.soap import Element
@@ -23,6 +24,7 @@ class Site:
     """`born` tells this run of the server from any other: sync states of another run are not accepted."""
 
     world: World
+    desk: Desk
     faults: Faults
     rng: Random
     settings: Settings

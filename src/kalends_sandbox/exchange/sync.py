@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from kalends_sandbox.exchange.folders import target
-from kalends_sandbox.exchange.item_xml import Page, calendar_item, item_id
+from kalends_sandbox.exchange.item_xml import Page, item_id
 from kalends_sandbox.exchange.items import answer_zone
+from kalends_sandbox.exchange.message_xml import any_item
 from kalends_sandbox.exchange.shapes import item_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -34,7 +35,6 @@ from kalends_sandbox.folder import Folder
 
 _LAYOUT = ">BQQq16s"  # phase, base, place, the server's birth in microseconds, the folder's fingerprint
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ALL = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _first(state: _State, page: Page, most: int) -> tuple[_State, list[tuple[str
     items = list(page.folder.items.values())
     left = min(state.place, len(items))
     shown = items[max(0, left - most) : left][::-1]
-    changes = [(item.item_id, f"<t:Create>{calendar_item(item, page)}</t:Create>") for item in shown]
+    changes = [(item.item_id, f"<t:Create>{any_item(item, page)}</t:Create>") for item in shown]
     left -= len(shown)
     if left:
         return replace(state, place=left), changes
@@ -93,16 +93,11 @@ def _first(state: _State, page: Page, most: int) -> tuple[_State, list[tuple[str
 
 
 def _later(state: _State, page: Page, most: int) -> tuple[_State, list[tuple[str, str]]]:
-    folder = page.folder
-    delta = folder.changes_since(state.place, most)
-    new = {item.item_id for item in delta.created}
-    if state.base != state.place:
-        new |= {item.item_id for item in folder.changes_since(state.base, _ALL).created}
+    delta = page.folder.changes_since(state.place, most, state.base)
     changes = [(gone, f"<t:Delete>{item_id(gone, 'AAAAAA==')}</t:Delete>") for gone in delta.deleted]
-    for item in (*delta.created, *delta.updated):
-        kind = "Create" if item.item_id in new else "Update"
-        changes.append((item.item_id, f"<t:{kind}>{calendar_item(item, page)}</t:{kind}>"))
-    return _State(False, state.base if delta.more else delta.sequence, delta.sequence), changes
+    for kind, items in (("Create", delta.created), ("Update", delta.updated)):
+        changes += [(item.item_id, f"<t:{kind}>{any_item(item, page)}</t:{kind}>") for item in items]
+    return _State(False, delta.base, delta.sequence), changes
 
 
 def _read(site: Site, folder: Folder, written: str) -> _State:

@@ -154,7 +154,10 @@ async def staged(
     post = Post(world, rng)
     Attendant(world, post)
     faults = Faults(random.Random(seed))
-    exchange = Exchange(world, faults, random.Random(seed), settings, channel, tokens_of and tokens_of(world))
+    actions = Actions(world, post)
+    exchange = Exchange(
+        world, actions.desk, faults, random.Random(seed), settings, channel, tokens_of and tokens_of(world)
+    )
     exchange.recorder.keep(10_000)
     server = await http.serve(exchange.handle, "127.0.0.1", 0, ssl)
     scheme = "https" if ssl else "http"
@@ -163,7 +166,7 @@ async def staged(
     async with httpx2.AsyncClient(timeout=10) as client:
         url = f"{scheme}://127.0.0.1:{server.port}/EWS/Exchange.asmx"
         try:
-            yield Stage(world, post, Actions(world, post), faults, exchange, rng, url, client, *people)  # type: ignore[arg-type]
+            yield Stage(world, post, actions, faults, exchange, rng, url, client, *people)  # type: ignore[arg-type]
         finally:
             await server.close()
             exchange.close()

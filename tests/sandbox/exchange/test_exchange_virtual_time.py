@@ -30,7 +30,7 @@ async def half_an_hour(loop: SimLoop) -> tuple[list[str], float]:
     post = Post(world, rng)
     Attendant(world, post)
     actions = Actions(world, post)
-    exchange = Exchange(world, Faults(rng), rng)
+    exchange = Exchange(world, actions.desk, Faults(rng), rng)
     server = await http.serve(exchange.handle, "127.0.0.1", 8443)
     seen: list[str] = []
 
@@ -79,7 +79,8 @@ async def signing_in(loop: SimLoop) -> list[object]:
     world.accounts.append(ServiceAccount("svc", "pw", ("*",)))
     world.applications.append(Application("app", "secret", impersonates=("*",)))
     tokens = Tokens(world, rng)
-    exchange = Exchange(world, Faults(rng), rng, Settings(sign_in=("ntlm", "oauth")), tokens=tokens)
+    actions = Actions(world, Post(world, rng))
+    exchange = Exchange(world, actions.desk, Faults(rng), rng, Settings(sign_in=("ntlm", "oauth")), tokens=tokens)
     server = await http.serve(exchange.handle, "127.0.0.1", 8443)
     body = wire.envelope(wire.sync(), ann.primary)
     seen: list[object] = []

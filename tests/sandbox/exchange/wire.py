@@ -89,6 +89,71 @@ def unsubscribe(subscription: str) -> str:
     return f"<m:Unsubscribe><m:SubscriptionId>{subscription}</m:SubscriptionId></m:Unsubscribe>"
 
 
+def create(*items: str, send: str | None = "SendToNone", disposition: str | None = None, folder: str = "") -> str:
+    attributes = _attributes(MessageDisposition=disposition, SendMeetingInvitations=send)
+    saved = f"<m:SavedItemFolderId>{folder}</m:SavedItemFolderId>" if folder else ""
+    return f"<m:CreateItem{attributes}>{saved}<m:Items>{''.join(items)}</m:Items></m:CreateItem>"
+
+
+def appointment(rest: str = "", start: str = "2026-11-23T09:00:00Z", end: str = "2026-11-23T10:00:00Z") -> str:
+    """`rest` is what the schema has behind Start and End."""
+    return f"<t:CalendarItem><t:Subject>Plan</t:Subject><t:Start>{start}</t:Start><t:End>{end}</t:End>{rest}</t:CalendarItem>"
+
+
+def change(reference: str, *updates: str) -> str:
+    return f"<t:ItemChange>{reference}<t:Updates>{''.join(updates)}</t:Updates></t:ItemChange>"
+
+
+def set_field(uri: str, value: str, element: str = "CalendarItem") -> str:
+    return f'<t:SetItemField><t:FieldURI FieldURI="{uri}"/><t:{element}>{value}</t:{element}></t:SetItemField>'
+
+
+def append_to(uri: str, value: str) -> str:
+    return set_field(uri, value).replace("SetItemField", "AppendToItemField")
+
+
+def delete_field(uri: str) -> str:
+    return f'<t:DeleteItemField><t:FieldURI FieldURI="{uri}"/></t:DeleteItemField>'
+
+
+def update(
+    *changes: str, resolution: str = "AutoResolve", send: str | None = "SendToNone", disposition: str | None = None
+) -> str:
+    attributes = _attributes(
+        ConflictResolution=resolution, MessageDisposition=disposition, SendMeetingInvitationsOrCancellations=send
+    )
+    return f"<m:UpdateItem{attributes}><m:ItemChanges>{''.join(changes)}</m:ItemChanges></m:UpdateItem>"
+
+
+def delete(*references: str, kind: str = "HardDelete", send: str | None = "SendToNone") -> str:
+    attributes = _attributes(DeleteType=kind, SendMeetingCancellations=send)
+    return f"<m:DeleteItem{attributes}><m:ItemIds>{''.join(references)}</m:ItemIds></m:DeleteItem>"
+
+
+def file(operation: str, folder: str, *references: str, rest: str = "") -> str:
+    """MoveItem or CopyItem to a distinguished folder."""
+    return (
+        f'<m:{operation}><m:ToFolderId><t:DistinguishedFolderId Id="{folder}"/></m:ToFolderId>'
+        f"<m:ItemIds>{''.join(references)}</m:ItemIds>{rest}</m:{operation}>"
+    )
+
+
+def item_ref(item_id: str, key: str | None = None) -> str:
+    return f'<t:ItemId Id="{item_id}"{_attributes(ChangeKey=key)}/>'
+
+
+def nth_ref(master_id: str, index: int) -> str:
+    return f'<t:OccurrenceItemId RecurringMasterId="{master_id}" InstanceIndex="{index}"/>'
+
+
+def reply(kind: str, item_id: str, rest: str = "") -> str:
+    return f'<t:{kind}>{rest}<t:ReferenceItemId Id="{item_id}"/></t:{kind}>'
+
+
+def _attributes(**values: str | None) -> str:
+    return "".join(f' {name}="{value}"' for name, value in values.items() if value is not None)
+
+
 # --- the schema as judge
 
 

@@ -18,7 +18,7 @@ from kalends.providers.exchange.codec import Row, Series
 from kalends.providers.exchange.cursor import Place
 from kalends.providers.protocol import InWindow, Known, Page, Scope
 
-FETCHED_AT_ONCE = 50
+FETCHED_AT_ONCE = 100
 _SHORTEST = timedelta(minutes=15)
 _TOO_MANY_ROWS = "ErrorExceededFindCountLimit"
 
