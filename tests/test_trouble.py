@@ -5,7 +5,9 @@ One server runs with one account per trouble, so that every test is also about t
 
 import asyncio
 import html
+import json
 import signal
+import sqlite3
 import time
 import urllib.parse
 import urllib.request
@@ -18,8 +20,13 @@ from random import Random
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from kalends.app import open_hub
+from kalends.cli import kalends as program
 from kalends.config import EXIT_CONFIG
+from kalends.model.time import Span
+from kalends.store import calendars, events
 from postgres import Cluster
 from sync.processes import (
     Program,
@@ -36,6 +43,7 @@ from sync.processes import (
     serving,
     set_up,
     stored,
+    variables,
     wait_for,
 )
 
@@ -235,6 +243,38 @@ def test_an_endless_series_from_1999_is_read_as_far_as_anybody_looks(scene: Scen
     assert len(scene.world.truth(ADA)) > 100
 
 
+def test_a_meeting_with_5000_attendees_is_kept_whole_and_told_in_part(scene: Scene) -> None:
+    guests = [f"guest.number.{n}@elsewhere.example" for n in range(5_000)]
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    meeting = {"subject": "All hands", "start": noon.isoformat(), "minutes": 30}
+    scene.world.act("create", ADA, **meeting, required=guests[1:], rooms=["good@t.example"])
+    scene.world.call("POST", "/settle")
+
+    def in_step() -> bool:
+        made = config(scene.folder)
+        return all(stored(made, one) == scene.world.truth(one) for one in (ADA, "good@t.example"))
+
+    wait_for(in_step, scene.server.alive)
+
+    [space] = [one for one in api(scene.url, "/v1/spaces?limit=500")["items"] if one["name"] == "good@t.example"]
+    span = urllib.parse.urlencode({"from": noon.isoformat(), "to": (noon + timedelta(hours=1)).isoformat()})
+    [told] = api(scene.url, f"/v1/spaces/{space['id']}/events?{span}")["items"]
+    assert (told["attendee_count"], len(told["attendees"])) == (5_000, 500)
+    held = _attendees(config(scene.folder), "good@t.example", noon)
+    assert {address for address in held if address.startswith("guest")} == set(guests[1:])
+    assert "good" in scene.page()
+
+
+def _attendees(made: Any, address: str, at: datetime) -> list[str]:
+    async def look() -> list[str]:
+        async with open_hub(made) as hub:
+            [calendar] = await hub.store.read(calendars.find, hub.organization, address)
+            found = await hub.store.read(events.in_span, [calendar.id], Span(at, at + timedelta(minutes=1)))
+            return [attendee.party.address for event in found[calendar.id] for attendee in event.attendees]
+
+    return asyncio.run(look())
+
+
 def test_a_wrong_password_reaches_the_server_once(scene: Scene) -> None:
     scene.reason(next(case for case in CASES if case.room == "password"))
     before = scene.account("password")
@@ -329,7 +369,7 @@ def test_a_damaged_database_stops_the_start_with_what_to_do_and_is_left_as_it_is
 
     done = kalends(made, "serve")
 
-    assert done.returncode == 75
+    assert done.returncode == 1, "starting it again mends nothing"
     assert "is damaged" in done.stderr
     assert "put the last backup in its place" in done.stderr
     assert "Traceback" not in done.stderr
@@ -342,8 +382,56 @@ def test_a_file_that_is_no_database_is_said_to_be_none(tmp_path: Path) -> None:
 
     done = kalends(config(tmp_path), "serve")
 
-    assert done.returncode == 75
+    assert done.returncode == 1
     assert "is not a Kalends database. Check the path" in done.stderr
+
+
+def test_a_database_of_a_newer_version_stops_the_start_for_good(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    assert kalends(made, "db", "upgrade").returncode == 0
+    with sqlite3.connect(tmp_path / "kalends.sqlite3") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+
+    done = kalends(made, "serve")
+
+    assert done.returncode == EXIT_CONFIG
+    assert "written by a newer Kalends" in done.stderr
+    assert "Start the newer version again" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "says"),
+    [
+        ("postgresql://127.0.0.1:1/kalends", 75, "can't be reached"),
+        ("sqlite:////proc/no/kalends.sqlite3", EXIT_CONFIG, "can't be created"),
+    ],
+)
+def test_only_what_may_mend_by_itself_asks_to_be_tried_later(tmp_path: Path, url: str, code: int, says: str) -> None:
+    done = kalends(config(tmp_path, url), "db", "upgrade")
+
+    assert done.returncode == code
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_misspelt_variable_is_said_with_the_nearest_setting(tmp_path: Path) -> None:
+    made = config(tmp_path)
+    typo = {**variables(made), "KALENDS_PROT": "9", "KALENDS_SANDBOX_CONTROL": "of another program"}
+    said = "KALENDS_PROT is no setting and changes nothing. Did you mean “KALENDS_PORT”?"
+
+    doctor = CliRunner().invoke(program, ["doctor"], env=typo)
+    checked = CliRunner().invoke(program, ["config", "check"], env=typo)
+    server = Program.start("kalends", "serve", env=typo)
+    try:
+        started = server.said("KALENDS_PROT")
+    finally:
+        server.end()
+
+    assert f"! configuration: {said}" in doctor.stdout
+    assert (checked.exit_code, checked.stderr.strip()) == (0, said)
+    assert json.loads(started)["reason"] == said
+    assert "KALENDS_SANDBOX_CONTROL" not in doctor.output + checked.output + "".join(server.errors)
 
 
 def test_a_missing_key_stops_the_start_and_says_where_it_belongs(tmp_path: Path) -> None:

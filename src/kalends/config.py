@@ -13,6 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 EXIT_CONFIG = 78
+FILE_VARIABLE = "KALENDS_CONFIG"
+_OTHERS = ("KALENDS_SANDBOX_", "KALENDS_TEST_")
+"""Beginnings of variables that belong to other programs of this project."""
 
 
 class ConfigError(Exception):
@@ -91,6 +94,18 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Config:
     return config
 
 
+def misspelt(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    found = []
+    for variable in sorted(environment):
+        name = variable.removeprefix("KALENDS_").lower()
+        if not variable.startswith("KALENDS_") or name in _SETTINGS or variable == FILE_VARIABLE:
+            continue
+        if not variable.startswith(_OTHERS):
+            found.append(f"{variable} is no setting and changes nothing. {_nearest(name, 'KALENDS_{}')}")
+    return found
+
+
 def _from_file(file: Path) -> dict[str, tuple[object, str]]:
     """Each setting's value and place."""
     try:
@@ -118,11 +133,18 @@ def _line_of(file: Path, name: str) -> int:
     return next((n for n, line in enumerate(lines, 1) if key.match(line)), 1)
 
 
-def _nearest(name: str) -> str:
+def _nearest(name: str, written: str = "{}") -> str:
+    """`written` is how a setting's name is written there."""
     from difflib import get_close_matches
 
     close = get_close_matches(name, _SETTINGS, n=1)
-    return f"Did you mean “{close[0]}”?" if close else f"Known settings: {', '.join(sorted(_SETTINGS))}."
+    if close:
+        return f"Did you mean “{_written(close[0], written)}”?"
+    return f"Known settings: {', '.join(sorted(_written(known, written) for known in _SETTINGS))}."
+
+
+def _written(name: str, written: str) -> str:
+    return written.format(name if written == "{}" else name.upper())
 
 
 def _fit(name: str, value: object, place: str) -> object:

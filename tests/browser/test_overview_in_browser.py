@@ -11,6 +11,8 @@ from playwright.async_api import expect
 
 from browser.serving import Running, picture, serving
 from kalends.bus import Topic
+from kalends.features.follower import LOOK_EVERY
+from kalends.store import spaces
 from web.seeding import PASSWORD, START, Wires, meeting, new_wires, put, seed_admin
 from web.town import break_some, seed_town
 
@@ -72,6 +74,39 @@ async def test_a_change_shows_in_its_row_and_in_the_counts(window: Any) -> None:
         await expect(row).to_have_attribute("data-state", "in_use")
         await expect(row).to_contain_text("Just booked")
         await expect(count).to_have_text(str(before + 1))
+
+
+@pytest.mark.asyncio
+async def test_a_removed_room_leaves_the_open_page(window: Any) -> None:
+    async with board(window, await town()) as (server, seen):
+        await expect(seen.page.locator("#room-spc_yew")).to_have_count(1)
+        before = int(await seen.page.locator('[data-count="all"]').inner_text())
+        await seen.page.evaluate("window.stays = true")
+
+        await server.wires.store.run(spaces.remove, "spc_yew", server.wires.clock.now(), actor="test")
+        server.wires.clock.real += LOOK_EVERY.total_seconds()
+        server.wires.bus.hint(Topic.FEED)
+
+        await expect(seen.page.locator("#room-spc_yew")).to_have_count(0)
+        await expect(seen.page.locator('[data-count="all"]')).to_have_text(str(before - 1))
+        await expect(seen.page.locator("[data-size]")).to_contain_text(f"{before - 1} rooms in")
+        assert await seen.page.evaluate("window.stays"), "without loading the page anew"
+        assert seen.complaints == []
+
+
+@pytest.mark.asyncio
+async def test_a_room_removed_while_nobody_was_told_leaves_at_the_next_connection(window: Any) -> None:
+    async with board(window, await town()) as (server, seen):
+        page = seen.page
+        await page.evaluate("""document.querySelector("#board ul").insertAdjacentHTML("beforeend",
+            document.getElementById("room-spc_yew").outerHTML.replaceAll("spc_yew", "spc_gone"))""")
+        await expect(page.locator("#room-spc_gone")).to_have_count(1)
+
+        for seat in list(server.web.kit.follower._seats):
+            seat.close()
+
+        await expect(page.locator("#room-spc_gone")).to_have_count(0, timeout=15_000)
+        await expect(page.locator("#room-spc_yew")).to_have_count(1)
 
 
 @pytest.mark.asyncio

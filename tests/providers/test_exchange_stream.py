@@ -14,6 +14,7 @@ from kalends.providers.exchange import client, soap
 from kalends.providers.exchange.provider import ExchangeProvider
 from kalends.providers.exchange.stream import Group
 from kalends.providers.protocol import CalendarGone, Heard, ProviderError, Rejected, Throttled, Unavailable
+from kalends_sandbox.exchange.soap import Fault, fault_envelope
 from kalends_sandbox.http import Handler, Request, Response, serve
 from providers.exchange_stage import ExchangeStage, exchange_stage
 from providers.schema import body_of, header_of
@@ -118,6 +119,37 @@ async def test_each_mailbox_subscribes_as_itself_and_all_by_one_anchor_and_cooki
     (cookie,) = {head[3] for head in [*others, stream]}
     assert cookie is not None
     assert cookie.startswith("X-BackEndOverrideCookie=")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("ErrorSubscriptionDelegateAccessNotSupported", Rejected),
+        ("ErrorAccessDenied", CalendarGone),
+        ("ErrorMailboxMoveInProgress", Throttled),
+        ("ErrorInternalServerError", Unavailable),
+    ],
+)
+async def test_a_mailbox_that_refuses_its_subscription_leaves_the_others_to_be_heard(
+    stage: ExchangeStage, code: str, kind: type[ProviderError]
+) -> None:
+    handle = stage.exchange.handle
+
+    async def refusing(request: Request) -> Response:
+        who = header_of(request.body).findtext(f".//{soap.T}SmtpAddress")
+        if body_of(request.body).tag.endswith("}Subscribe") and who == ROOMS[1]:
+            fault = fault_envelope(Fault(code, "Refused for this test."))
+            return Response(500, [("Content-Type", "text/xml; charset=utf-8")], fault)
+        return await handle(request)
+
+    async with _served(stage, refusing) as provider, listening(provider, *ROOMS) as ear:
+        await ear.until(ROOMS[0], *ROOMS[2:])
+        stage.add("cedar@example.test")
+        await ear.until(ROOMS[2])
+
+        assert {address: type(error) for address, error in ear.failed.items()}.keys() == {ROOMS[1]}
+        assert isinstance(ear.failed[ROOMS[1]], kind)
+        assert ear.error is None
 
 
 @asynccontextmanager

@@ -296,6 +296,29 @@ async def test_a_trusted_certificate_lets_the_call_through(certificate: trustme.
     await http.aclose()
 
 
+@pytest.mark.parametrize("certificate", [EXPIRED, OTHER_HOST, GOOD], ids=["expired", "other host", "unknown"])
+async def test_without_verification_any_certificate_of_the_named_host_will_do(certificate: trustme.LeafCert) -> None:
+    http = Http(Trust(unverified="127.0.0.1"), connections=1)
+
+    async with serving(Scripted(answer(b"hello")), server_context(certificate)) as port:
+        found = await http.post(f"https://127.0.0.1:{port}/", {}, b"")
+
+    assert found.body == b"hello"
+    await http.aclose()
+
+
+async def test_without_verification_of_one_host_nothing_is_sent_to_another() -> None:
+    talk = Scripted(answer(b"hello"))
+
+    async with serving(talk, server_context(GOOD)) as port:
+        sentence = await failure(
+            Http(Trust(unverified="mail.example.test"), connections=1), f"https://127.0.0.1:{port}/"
+        )
+
+    assert "switched off for mail.example.test alone" in sentence
+    assert talk.seen == []
+
+
 @pytest.mark.parametrize(
     ("certificate", "trust", "words"),
     [

@@ -66,6 +66,17 @@ async def sqlite(file: Path) -> AsyncIterator[SqliteStore]:
     await store.aclose()
 
 
+async def test_erasing_keeps_what_was_not_deleted(store: Store) -> None:
+    await store.run(put, "kept", "value")
+    await store.run(put, "gone", "value")
+    await store.run(lambda conn: conn.execute(meta.delete().where(meta.c.key == "gone")) and None)
+
+    erased = await store.erase()
+
+    assert erased
+    assert await store.read(lambda conn: conn.execute(select(meta.c.key)).scalars().all()) == ["kept"]
+
+
 async def test_what_a_function_did_is_kept_and_what_it_returned_comes_back(store: Store) -> None:
     result = await store.run(put, "a", value="1")
 

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from kalends.bus import Bus, Topic
 from kalends.store.notify import PgBus
+from kalends.store.postgres import connect
 from postgres import Cluster
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.postgres]
@@ -101,3 +104,29 @@ async def test_hints_work_within_the_process_while_the_database_is_away() -> Non
 
     assert heard
     assert still_trying
+
+
+async def test_an_outage_is_said_once_and_its_end_too(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kalends.store.notify.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("kalends.store.notify.LONGEST_PAUSE_SECONDS", 0.01)
+    tries: list[bool] = []
+
+    async def refused(url: str) -> Any:
+        tries.append(True)
+        if len(tries) <= 5:
+            raise ConnectionRefusedError(111, "Connection refused")
+        return await connect(url)
+
+    monkeypatch.setattr("kalends.store.notify.connect", refused)
+    bus = PgBus(url)
+    with capture_logs() as logs:
+        running = asyncio.ensure_future(bus.run())
+        await bus.wait(Topic.FEED, 0, 10)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert len(tries) == 6
+    assert [line["event"] for line in logs] == ["bus.lost", "bus.back"]
+    assert "can't be reached" in logs[0]["reason"]
+    assert "looking once a second" in logs[0]["reason"]
+    assert url.split("@")[-1].split("/")[0] in logs[0]["reason"] or "local socket" in logs[0]["reason"]

@@ -38,6 +38,7 @@ class Mortal:
 
     store: Store
     is_dead: bool = False
+    trouble: str = ""
 
     @property
     def where(self) -> str:
@@ -50,6 +51,10 @@ class Mortal:
     async def read(self, f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         self._check()
         return await self.store.read(f, *args, **kwargs)
+
+    async def erase(self) -> bool:
+        self._check()
+        return await self.store.erase()
 
     async def aclose(self) -> None: ...
 

@@ -4,7 +4,8 @@ import asyncio
 from datetime import timedelta
 
 from kalends.model.event import CalendarId
-from kalends.providers.protocol import Heard, Rejected, Unavailable
+from kalends.providers.protocol import Heard, Rejected, Throttled, Unavailable
+from kalends.store import polled
 from kalends_sim.simulation import START
 from sync.rig import Rig, simulate, town
 
@@ -21,6 +22,10 @@ async def listening(rig: Rig, per_stream: int = 10) -> None:
     rig.start()
     await rig.until(rig.all_in_step, 10)
     await asyncio.sleep(1)
+
+
+async def polling(rig: Rig) -> dict[str, str]:
+    return await rig.store.read(polled.reasons)
 
 
 def test_a_stream_that_dies_makes_its_calendars_poll_and_comes_back() -> None:
@@ -183,6 +188,67 @@ def test_a_calendar_that_cannot_be_listened_to_is_polled_and_the_others_are_hear
 
         assert len(hq.pulls_of(OTHER)) - before[1] == 0
         assert (await rig.calendar(OTHER)).heard_at is not None
+        assert len(hq.pulls_of(ROOM)) - before[0] >= 3, "nobody tells of it, so it is looked at each minute"
+        assert (await rig.calendar(ROOM)).heard_at is None, "a stream that does not hear it proves nothing about it"
+        assert await polling(rig) == {ROOM: "By polling, every minute: No subscription."}
+
+    hq = town("aspen", "birch")
+    simulate(scenario, {"hq": hq})
+
+
+def test_a_calendar_that_can_be_listened_to_after_all_is_no_longer_polled() -> None:
+    async def scenario(rig: Rig) -> None:
+        await listening(rig)
+        [listener] = hq.listeners
+        listener.queue.put_nowait(Heard(failed={CalendarId(ROOM): Rejected("No subscription.")}))
+        await asyncio.sleep(60)
+
+        listener.queue.put_nowait(Heard(frozenset({CalendarId(ROOM)})))
+        await asyncio.sleep(60)
+
+        assert await polling(rig) == {}
+        assert (await rig.calendar(ROOM)).heard_at is not None
+
+    hq = town("aspen", "birch")
+    simulate(scenario, {"hq": hq})
+
+
+def test_calendars_whose_stream_can_not_stand_say_why_they_are_polled() -> None:
+    async def scenario(rig: Rig) -> None:
+        await listening(rig)
+        [listener] = hq.listeners
+        listener.queue.put_nowait(Heard(failed={CalendarId(ROOM): Rejected("No subscription.")}))
+        await asyncio.sleep(1)
+        hq.streams_refused = Throttled(timedelta(minutes=5), "No further stream.", whole_account=False)
+        hq.cut_streams(hq.streams_refused)
+        await asyncio.sleep(1)
+
+        said = await polling(rig)
+
+        why = "By polling, every minute: "
+        assert said == {ROOM: f"{why}No subscription.", OTHER: f"{why}No further stream."}
+
+    hq = town("aspen", "birch")
+    simulate(scenario, {"hq": hq})
+
+
+def test_an_account_that_no_stream_can_serve_opens_none_and_says_why() -> None:
+    """As one whose settings changed while it was being listened to."""
+
+    async def scenario(rig: Rig) -> None:
+        rig.traits["never_told"] = "it is opened as a delegate"
+        await rig.furnish(per_stream=10)
+        rig.start()
+        await rig.until(rig.all_in_step, 10)
+        await asyncio.sleep(130)
+        hq.book(ROOM).add("fresh", START + HOUR)
+
+        await rig.until(rig.all_in_step, 70, step=1)
+
+        why = "By polling, every minute, because it is opened as a delegate."
+        assert await polling(rig) == {ROOM: why, OTHER: why}
+        assert hq.opened == []
+        assert (await rig.calendar(ROOM)).stream is None
 
     hq = town("aspen", "birch")
     simulate(scenario, {"hq": hq})

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kalends.providers.protocol import AuthLost, CalendarGone, Page, Rejected, Throttled, Unavailable
-from kalends.store import audit, calendars, feed
+from kalends.store import accounts, audit, calendars, feed, removal
 from kalends_sim.simulation import START
 from sync.rig import ORG, Rig, simulate, town
 
@@ -437,6 +437,55 @@ def test_what_stays_unreadable_is_tried_ever_less_often() -> None:
         assert gaps == sorted(gaps), "each wait is as long as the one before, or longer"
         [health] = await rig.store.read(calendars.list_health, ORG)
         assert health.unreadable == 1
+
+    hq = town("aspen")
+    simulate(scenario, {"hq": hq})
+
+
+def test_a_removed_account_is_let_go_with_its_credentials_while_others_go_on() -> None:
+    async def scenario(rig: Rig) -> None:
+        await rig.furnish(per_stream=10)
+        worker = rig.start()
+        await rig.until(rig.all_in_step, 10)
+        connections = worker.turns.connections
+        [line] = [one.provider for one in connections._open.values() if one.account.id == "branch"]
+        gone = await rig.store.read(removal.consequence, "branch")
+
+        await rig.store.run(removal.begin, "branch", rig.clock.now(), actor="t")
+        while await rig.store.run(removal.step, "branch", rig.clock.now(), actor="t"):
+            pass
+        await rig.store.run(removal.finish, "branch", gone, rig.clock.now(), actor="t")
+        await asyncio.sleep(130)
+        hq.book(ROOM).add("fresh", START + HOUR)
+        hq.tell(ROOM)
+
+        await rig.until(lambda: rig.is_in_step(ROOM), 5)
+        assert sorted(connections._open) == ["hq"]
+        assert line.closed  # type: ignore[attr-defined]
+        assert branch.listeners == []
+
+    hq, branch = town("aspen"), town("cedar")
+    simulate(scenario, {"hq": hq, "branch": branch})
+
+
+def test_a_server_not_verified_keeps_its_account_degraded_and_other_trouble_is_said_first() -> None:
+    async def scenario(rig: Rig) -> None:
+        await in_step(rig)
+        await rig.store.run(accounts.trust, "hq", "mail.example.test", rig.clock.now(), actor="t")
+        await rig.wake(ROOM)
+        await asyncio.sleep(70)
+        why = accounts.unverified_reason({"unverified": "mail.example.test"})
+        assert ((await rig.account()).state, (await rig.account()).reason) == ("degraded", why)
+
+        hq.failing["*"] = [Unavailable("mail.example.test refuses connections.")]
+        await rig.wake(ROOM)
+        await asyncio.sleep(60)
+        assert (await rig.account()).reason == "mail.example.test refuses connections."
+
+        hq.failing.clear()
+        await rig.wake(ROOM)
+        await asyncio.sleep(300)
+        assert ((await rig.account()).state, (await rig.account()).reason) == ("degraded", why)
 
     hq = town("aspen")
     simulate(scenario, {"hq": hq})

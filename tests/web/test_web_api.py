@@ -4,11 +4,25 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from kalends.bus import Topic
+from kalends.features.follower import LOOK_EVERY
 from kalends.model.event import Sensitivity, ShowAs
 from kalends.model.time import Dates
-from kalends.store import calendars
+from kalends.store import calendars, polled, removal
 from kalends.store.door import Connection, StoreUnreachable
-from web.seeding import START, House, StandingClock, meeting, running, seed_account, seed_room, seeded, token
+from web.seeding import (
+    START,
+    House,
+    StandingClock,
+    meeting,
+    paired,
+    running,
+    seed_account,
+    seed_room,
+    seeded,
+    token,
+    until,
+)
 
 DAY = {"from": "2026-11-23T00:00:00Z", "to": "2026-11-24T00:00:00Z"}
 
@@ -64,6 +78,66 @@ async def test_events_of_a_span_are_found_by_the_clock_of_their_room() -> None:
 
         assert (found["start"], found["end"]) == ("2026-11-23T15:00:00Z", "2026-11-24T15:00:00Z")
         assert (found["first"], found["until"]) == ("2026-11-24", "2026-11-25")
+
+
+@pytest.mark.asyncio
+async def test_events_come_with_the_age_of_their_calendar_and_its_trouble() -> None:
+    wires = await seeded(("aspen", [meeting("1", START)]))
+    async with running(wires) as house:
+        await let_in(house)
+        fresh = (await house.client.get("/v1/spaces/spc_aspen/events", params=DAY)).json()
+        wires.clock.at += timedelta(hours=1)  # type: ignore[attr-defined]
+        gone = ("cal_aspen", "gone", "It has no mailbox.", wires.clock.now())
+        await wires.store.run(lambda conn: calendars.set_state(conn, *gone))
+
+        said = (await house.client.get("/v1/spaces/spc_aspen/events", params=DAY)).json()
+
+    assert (fresh["source"], fresh["proved_at"], fresh["trouble"]) == ("aspen@example.org", "2026-11-23T09:20:00Z", "")
+    assert (len(said["items"]), said["proved_at"]) == (1, "2026-11-23T09:20:00Z")
+    assert said["trouble"] == "It has no mailbox."
+
+
+@pytest.mark.asyncio
+async def test_a_calendar_says_how_its_changes_are_found_in_api_and_page() -> None:
+    wires = await seeded(("aspen", []), ("birch", []))
+    why = "By polling, every minute, because the service account opens it as a delegate."
+    await wires.store.run(polled.say, ["cal_aspen", "cal_birch"], {"cal_aspen": why})
+    async with running(wires) as house:
+        await house.sign_in()
+
+        [aspen, birch] = (await house.client.get("/v1/calendars")).json()["items"]
+
+        assert (aspen["polling"], birch["polling"]) == (why, "")
+        assert why in (await house.client.get("/spaces/spc_aspen")).text
+        assert why not in (await house.client.get("/spaces/spc_birch")).text
+
+
+@pytest.mark.asyncio
+async def test_rooms_whose_account_was_removed_are_unknown_and_say_why() -> None:
+    wires = await seeded(("aspen", [meeting("1", START)]))
+    async with running(wires) as house:
+        await house.sign_in()
+        panel = await paired(house, "aspen")
+        gone = await wires.store.read(removal.consequence, "acc_1")
+        await wires.store.run(removal.begin, "acc_1", wires.clock.now(), actor="t")
+        await wires.store.run(removal.step, "acc_1", wires.clock.now(), actor="t")
+        await wires.store.run(removal.finish, "acc_1", gone, wires.clock.now(), actor="t")
+        wires.clock.real += LOOK_EVERY.total_seconds()  # type: ignore[attr-defined]
+        wires.bus.hint(Topic.FEED)
+        await until(lambda: house.web.kit.follower.views["spc_aspen"].calendar is None)
+
+        state = (await house.client.get("/v1/spaces/spc_aspen/state")).json()
+        held = (await house.client.get("/v1/spaces/spc_aspen/events", params=DAY)).json()
+        changes = (await house.client.get("/v1/changes", params={"limit": 1000})).json()["items"]
+
+        assert (state["state"], state["why"]["rule"], state["now"]) == ("unknown", "no_calendar", None)
+        assert (held["items"], held["source"]) == ([], None)
+        assert ("account.state", "acc_1", "removed") in [(c["kind"], c["key"], c["version"]) for c in changes]
+        for path in ("/", "/spaces/spc_aspen"):
+            assert "No calendar is linked to this room" in (await house.client.get(path)).text
+        shown = await house.client.get("/panel/spc_aspen", headers={"cookie": f"kalends_panel={panel}"})
+        assert shown.status_code == 200
+        assert "Weekly planning" not in shown.text
 
 
 @pytest.mark.asyncio

@@ -7,7 +7,7 @@ import pytest
 from lxml import html
 
 from kalends.model.event import Event, Sensitivity
-from kalends.store import calendars, spaces
+from kalends.store import accounts, calendars, spaces
 from kalends.store.door import Connection
 from kalends.store.schema import organizations
 from web.seeding import START, House, Wires, meeting, new_wires, running, seed_admin, seed_room, seeded
@@ -150,6 +150,30 @@ async def test_a_broken_account_is_one_entry_however_many_rooms_it_has() -> None
         assert text.count("Exchange: 40 rooms cannot be kept in step") == 1
         assert "Set the new one: kalends accounts credentials Exchange" in text
         assert "and 28 more" in text
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_is_not_verified_is_an_entry_of_its_own_and_hides_no_other() -> None:
+    def distrust(conn: Connection, wires: Wires) -> None:
+        accounts.trust(conn, "acc_1", "mail.example.org", wires.clock.now(), actor="cli")
+        calendars.set_state(conn, "cal_birch", "gone", "It has no mailbox any more.", wires.clock.now())
+
+    wires = await seeded(("aspen", []), ("birch", []))
+    await wires.store.run(distrust, wires)
+    async with running(wires) as house:
+        await house.sign_in()
+
+        text = seen((await house.client.get("/")).text)
+        room = seen((await house.client.get("/spaces/spc_aspen")).text)
+        numbers = (await house.client.get("/metrics")).text
+
+        assert "Exchange: its server's certificate is not verified" in text
+        assert "The certificate of mail.example.org is not verified: anybody on the way" in text
+        assert "cannot be kept in step" not in text
+        assert "1 room: the calendar was not found" in text
+        assert "Account Exchange: Degraded" in room
+        assert "kalends_accounts_unverified 1.0" in numbers
+        assert 'kalends_accounts{state="degraded"} 1.0' in numbers
 
 
 @pytest.mark.asyncio

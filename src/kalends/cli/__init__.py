@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from kalends import __version__
+from kalends.config import FILE_VARIABLE
 
 _COMMANDS = {
     "serve": ("kalends.cli.serve", "serve", "Run web and worker in one process, or one of them."),
@@ -58,7 +59,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="kalends")
-@click.option("--config", "config_file", type=click.Path(dir_okay=False), envvar="KALENDS_CONFIG", help="A TOML file.")
+@click.option("--config", "config_file", type=click.Path(dir_okay=False), envvar=FILE_VARIABLE, help="A TOML file.")
 @click.pass_context
 def kalends(ctx: click.Context, config_file: str | None) -> None:
     """Keeps rooms, people and phones in step with the calendars an organisation already has."""

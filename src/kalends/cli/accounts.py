@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kalends.cli.removal import remove
+from kalends.cli.rights import rights
 from kalends.cli.session import (
     CONFLICT,
     FAILED,
@@ -18,6 +20,7 @@ from kalends.cli.session import (
     show,
     with_hub,
 )
+from kalends.cli.trust import trust
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -171,7 +174,7 @@ def credentials(ctx: click.Context, name: str, password_file: Path | None) -> No
 
         def replace(conn: Connection) -> None:
             rows.update_credentials(conn, hub.seal, account.id, given, now, actor="cli")
-            _try_again(conn, account.id, now)
+            try_again(conn, account.id, now)
 
         await hub.store.run(replace)
         click.echo(f"The account “{name}” has new credentials and is being tried again.", err=True)
@@ -208,7 +211,7 @@ def change(
         "max_per_connection": max_per_connection,
     }
     given = {setting: value for setting, value in given.items() if value is not None}
-    without = {"authority_pem", "fingerprint"} if ca or pin or system_trust else set()
+    without = {"authority_pem", "fingerprint", "unverified"} if ca or pin or system_trust else set()
 
     async def work(hub: "Hub") -> None:
         await _change(hub, name, without, given, dry_run)
@@ -219,10 +222,10 @@ def change(
 
 
 async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, Any], dry_run: bool) -> None:
-    from kalends.providers.protocol import Rejected, Streamer
+    from kalends.providers.protocol import Rejected
     from kalends.store import accounts as rows
-    from kalends.store import calendars, due
     from kalends.store.door import Connection
+    from kalends.sync import grouping
 
     account = await named(hub, name)
     settings = {setting: value for setting, value in account.settings.items() if setting not in without} | dict(given)
@@ -231,20 +234,23 @@ async def _change(hub: "Hub", name: str, without: set[str], given: Mapping[str, 
         provider = hub.factories[account.kind](settings, await hub.store.read(rows.credentials, hub.seal, account.id))
     except Rejected as error:
         fail(2, str(error))
-    most = provider.calendars_per_stream if isinstance(provider, Streamer) else None
     await provider.aclose()
 
     def replace(conn: Connection) -> None:
         rows.update_settings(conn, account.id, settings, now, actor="cli")
-        if most is not None:
-            due.ensure(conn, "stream", calendars.assign_stream(conn, account.id, most), now)
-        _try_again(conn, account.id, now)
+        grouping.group(conn, account.id, provider, now)
+        try_again(conn, account.id, now)
 
     if not dry_run:
         await hub.store.run(replace)
 
 
-def _try_again(conn: "Connection", account: str, now: "datetime") -> None:
+accounts.add_command(remove)
+accounts.add_command(rights)
+accounts.add_command(trust)
+
+
+def try_again(conn: "Connection", account: str, now: "datetime") -> None:
     from kalends.store import calendars, due
 
     members = calendars.of_account(conn, account)

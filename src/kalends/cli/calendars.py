@@ -34,7 +34,7 @@ def list_(ctx: click.Context, trouble: bool, as_json: bool) -> None:
                 "changed": h.calendar.changed_at and h.calendar.changed_at.isoformat(timespec="seconds"),
                 "verified": h.calendar.verified_at and h.calendar.verified_at.isoformat(timespec="seconds"),
                 "lag_p50_ms": h.lag_p50_ms, "lag_p95_ms": h.lag_p95_ms, "events": h.events,
-                "unreadable": h.unreadable, "reason": h.calendar.reason,
+                "unreadable": h.unreadable, "reason": h.calendar.reason, "polling": h.polling,
             }
             for h in healths
             if not trouble or h.calendar.state != "in_sync" or h.unreadable

@@ -1,16 +1,19 @@
 """`kalends doctor`: everything that can be checked, one line each, each with what to do."""
 
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from kalends.cli.session import FAILED, configuration, json_option, say, with_hub
+from kalends.config import misspelt
 
 if TYPE_CHECKING:
     from kalends.app import Hub
     from kalends.providers.protocol import Finding
+    from kalends.store.calendars import Health
 
 
 @click.command()
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Check everything that can be checked, one line each. Exit 1 if something needs you."""
     config = configuration(ctx)
+    for sentence in misspelt(os.environ):
+        facts = {"step": "configuration", "ok": True, "warning": True, "detail": sentence}
+        say(facts, as_json, f"! configuration: {sentence}")
     say({"step": "configuration", "ok": True}, as_json, "✓ configuration: every setting can be used")
 
     async def work(hub: "Hub") -> bool:
@@ -53,10 +59,35 @@ async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
                 yield replace(finding, step=f"{account.name}, {finding.step}")
     finally:
         await connections.aclose()
-    for health in await hub.store.read(calendars.list_health, hub.organization):
+    for finding in _of_calendars(await hub.store.read(calendars.list_health, hub.organization)):
+        yield finding
+
+
+def _of_calendars(healths: "Sequence[Health]") -> "Iterator[Finding]":
+    """One line per cause: what an account's calendars have in common is said once."""
+    from collections import Counter
+
+    from kalends.providers.protocol import Finding
+    from kalends.store import calendars
+
+    common = Counter((h.account_name, h.account_reason) for h in healths if _is_account_s(h))
+    for (account, why), count in sorted(common.items()):
+        yield Finding(f"{account}, {_these(count)}", False, f"They can't be kept in step. {why}")
+    polled = Counter((h.account_name, h.polling) for h in healths if h.polling)
+    for (account, why), count in sorted(polled.items()):
+        yield Finding(f"{account}, {_these(count)}", True, f"Changes are not told but found. {why}", warning=True)
+    for health in healths:
         calendar = health.calendar
-        if calendar.state != calendars.IN_SYNC:
+        if calendar.state != calendars.IN_SYNC and not _is_account_s(health):
             yield Finding(calendar.address, calendar.state == calendars.CATCHING_UP, calendar.reason)
         if health.unreadable:
             detail = f"{health.unreadable} meetings could not be read; the rest of the calendar goes on."
             yield Finding(calendar.address, True, detail, warning=True)
+
+
+def _is_account_s(health: "Health") -> bool:
+    return health.calendar.state == "degraded" and health.calendar.reason == health.account_reason
+
+
+def _these(count: int) -> str:
+    return "1 calendar" if count == 1 else f"{count} calendars"

@@ -151,16 +151,19 @@ def list_(ctx: click.Context, as_json: bool) -> None:
     """Every room with its building and calendars."""
 
     async def work(hub: "Hub") -> None:
+        from kalends.features import words
         from kalends.store import calendars, spaces
 
         found = await hub.store.read(spaces.list_all, hub.organization)
         healths = await hub.store.read(calendars.list_health, hub.organization)
         by_id = {h.calendar.id: h.calendar for h in healths}
+        found_by = {h.calendar.id: words.found(h.polling, h.calendar.heard_at is not None) for h in healths}
         rows = [
             {
                 "id": s.id, "name": s.name, "building": s.building, "floor": s.floor, "zone": s.zone,
                 "calendars": ", ".join(by_id[c].address for c in s.calendars if c in by_id),
                 "state": ", ".join(by_id[c].state for c in s.calendars if c in by_id),
+                "changes": " ".join(dict.fromkeys(found_by[c] for c in s.calendars if c in found_by)),
             }
             for s in found
         ]  # fmt: skip

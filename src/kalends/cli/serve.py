@@ -1,5 +1,7 @@
 """`kalends serve`."""
 
+import os
+
 import click
 
 from kalends.cli.session import configuration, fail, run
@@ -29,11 +31,16 @@ def serve(ctx: click.Context, role: str) -> None:
         click.echo(f"Kalends is ready{f' at {url}' if url else ''}.", err=True)
 
     async def main() -> None:
+        import structlog
+
         from kalends.app import open_hub
+        from kalends.config import misspelt
         from kalends.first_start import ADMIN, ensure_admin
         from kalends.serving import serve as serve_hub
 
         logs.configure(config.log_format, config.log_level)
+        for sentence in misspelt(os.environ):
+            structlog.get_logger("kalends").warning("configuration", reason=sentence)
         async with open_hub(config, exclusive=True) as hub:
             password = await ensure_admin(hub) if role != "worker" else None
             if password is not None:

@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from kalends.config import EXIT_CONFIG, Config, ConfigError, load
+
+if TYPE_CHECKING:
+    from kalends.store.door import StoreError
 
 T = TypeVar("T")
 
@@ -68,7 +71,7 @@ def run(work: Callable[[], Awaitable[T]], uvloop: bool = False) -> T:
     except (ConfigError, SealError) as error:
         fail(EXIT_CONFIG, str(error))
     except StoreError as error:
-        fail(LATER, str(error))
+        fail(_code_of(error), str(error))
     except AuthLost as error:
         fail(SIGN_IN, str(error))
     except CalendarGone as error:
@@ -79,6 +82,16 @@ def run(work: Callable[[], Awaitable[T]], uvloop: bool = False) -> T:
         fail(UNREACHABLE, str(error))
     except KeyboardInterrupt:
         fail(130, "Stopped.")
+
+
+def _code_of(error: "StoreError") -> int:
+    """75 only for what may mend by itself: whoever starts Kalends again and again must not do so for nothing."""
+    from kalends.store import door
+
+    if isinstance(error, door.SchemaTooNew | door.StoreRefused | door.StoreReadOnly):
+        return EXIT_CONFIG
+    may_mend = isinstance(error, door.StoreLocked | door.StoreFull | door.StoreUnreachable)
+    return LATER if may_mend else FAILED
 
 
 def _first(error: BaseException) -> BaseException:

@@ -1,8 +1,11 @@
 """`kalends config`: what is set, and where each value came from."""
 
+import os
+
 import click
 
 from kalends.cli.session import configuration, json_option, say, show
+from kalends.config import misspelt
 
 
 @click.group()
@@ -43,4 +46,6 @@ def _plain(value: object) -> object:
 def check(ctx: click.Context, as_json: bool) -> None:
     """Exit 0 when the configuration can be used, 78 with a sentence when not."""
     loaded = configuration(ctx)
+    for sentence in misspelt(os.environ):
+        click.echo(sentence, err=True)
     say({"ok": True, "database": str(_plain(loaded.url))}, as_json, "The configuration can be used.")

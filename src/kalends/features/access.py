@@ -5,6 +5,8 @@ works at once.
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +21,7 @@ from kalends.features.guesses import Guesses
 from kalends.ids import Ids
 from kalends.store import access
 from kalends.store.access import Device
-from kalends.store.door import Store
+from kalends.store.door import Connection, Store, StoreError
 
 IDLE = timedelta(minutes=30)
 ABSOLUTE = timedelta(hours=12)
@@ -169,7 +171,7 @@ class Doorkeeper:
         if session is None or session.user.role != "admin" or session.user.organization != self._organization:
             return None
         if touch and self._is_long_ago(session.seen_at, now):
-            await self._store.run(access.touch_session, secret, now)
+            await self._note(access.touch_session, secret, now)
         return Identity(Who.ADMIN, session.user.id, session.user.name, secret=secret)
 
     async def _device(self, secret: str, touch: bool) -> Identity | None:
@@ -178,7 +180,7 @@ class Doorkeeper:
         if device is None or device.organization != self._organization:
             return None
         if touch and self._is_long_ago(device.seen_at, now):
-            await self._store.run(access.see_device, device.id, now)
+            await self._note(access.see_device, device.id, now)
         return Identity(Who.DEVICE, device.id, space=device.space, secret=secret)
 
     async def _program(self, secret: str, touch: bool) -> Identity | None:
@@ -187,8 +189,13 @@ class Doorkeeper:
         if token is None or token.organization != self._organization:
             return None
         if touch and self._is_long_ago(token.seen_at, now):
-            await self._store.run(access.see_token, token.id, now)
+            await self._note(access.see_token, token.id, now)
         return Identity(Who.PROGRAM, token.id, secret=secret)
+
+    async def _note(self, seen: Callable[[Connection, str, datetime], None], whom: str, now: datetime) -> None:
+        """When somebody was seen is not worth a refusal: a full disk must not take the doors' panels along."""
+        with suppress(StoreError):
+            await self._store.run(seen, whom, now)
 
     def _is_long_ago(self, seen_at: datetime | None, now: datetime) -> bool:
         return seen_at is None or now - seen_at >= self._clock.stretch(TOUCH_EVERY)

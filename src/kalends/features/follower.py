@@ -144,6 +144,11 @@ class Follower:
         return len(self._seats)
 
     @property
+    def own_trouble(self) -> str:
+        """What is wrong with the database, for reading or for writing; empty when nothing is."""
+        return self.trouble or self.store.trouble
+
+    @property
     def is_behind(self) -> bool:
         """Whether rooms without news still wait to be looked at."""
         return bool(self._waiting) or self._looking is not None

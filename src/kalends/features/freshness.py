@@ -24,6 +24,14 @@ class AccountFacts:
     since: datetime
     privacy: str
     """The storage mode, P1 or P3."""
+    unverified: str = ""
+    """Why its server's certificate is not verified, in a sentence; empty when it is."""
+
+    @property
+    def trouble(self) -> str:
+        """Why its calendars can't be kept in step; empty when they can, whoever answers for their server."""
+        is_well = self.state in (IN_SYNC, "new") or (self.reason == self.unverified and self.unverified != "")
+        return "" if is_well else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class CalendarFacts:
     pull_failures: int = 0
     woken_at: datetime | None = None
     """Since when news has been waiting to be read; in the future or None when none has."""
+    polling: str = ""
+    """Why no stream listens for it, in a sentence; empty where one does, or soon will."""
 
 
 def proof_of(calendar: CalendarFacts | None) -> Proof:
@@ -72,6 +82,6 @@ def trouble_of(calendar: CalendarFacts | None) -> str:
     """The reason an admin should read, the account's before the calendar's own; empty when all is well."""
     if calendar is None:
         return ""
-    if calendar.account.state not in (IN_SYNC, "new") and calendar.account.reason:
-        return calendar.account.reason
+    if calendar.account.trouble:
+        return calendar.account.trouble
     return calendar.reason if calendar.state != IN_SYNC else ""

@@ -80,6 +80,7 @@ def _facts(health: Health, factor: float) -> CalendarFacts:
         reason=health.account_reason,
         since=health.account_since,
         privacy=health.privacy,
+        unverified=health.account_unverified,
     )
     return CalendarFacts(
         id=calendar.id,
@@ -97,6 +98,7 @@ def _facts(health: Health, factor: float) -> CalendarFacts:
         unreadable=health.unreadable,
         pull_failures=health.pull_failures,
         woken_at=health.woken_at,
+        polling=health.polling,
     )
 
 

@@ -9,8 +9,6 @@ from kalends.features.freshness import CATCHING_UP, IN_SYNC
 from kalends.features.rooms import RoomView
 from kalends.model.availability import Rule, State
 
-QUIET_ACCOUNTS = (IN_SYNC, "new")
-
 
 class Weight(IntEnum):
     ACCOUNT = 0
@@ -18,6 +16,7 @@ class Weight(IntEnum):
     SILENT = 2
     UNLINKED = 3
     UNREADABLE = 4
+    UNVERIFIED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,9 @@ def troubles(rooms: Iterable[RoomView]) -> tuple[Trouble, ...]:
             groups.setdefault(key, []).append(room)
         if room.calendar is not None and room.calendar.unreadable:
             groups.setdefault((Weight.UNREADABLE, "", ""), []).append(room)
+        if room.calendar is not None and room.calendar.account.unverified:
+            account = room.calendar.account
+            groups.setdefault((Weight.UNVERIFIED, account.name, account.unverified), []).append(room)
     found = [_trouble(weight, title, reason, members) for (weight, title, reason), members in groups.items()]
     return tuple(sorted(found, key=lambda t: (t.weight, t.title, t.reason)))
 
@@ -64,7 +66,7 @@ def _cause(room: RoomView) -> tuple[Weight, str, str] | None:
     calendar = room.calendar
     if calendar is None:
         return Weight.UNLINKED, "", ""
-    if calendar.account.state not in QUIET_ACCOUNTS:
+    if calendar.account.trouble:
         return Weight.ACCOUNT, calendar.account.name, calendar.account.reason
     if calendar.state not in (IN_SYNC, CATCHING_UP):
         return Weight.CALENDAR, calendar.state, calendar.reason
@@ -90,6 +92,9 @@ def _trouble(weight: Weight, title: str, reason: str, rooms: list[RoomView]) -> 
                 "Nothing proved these calendars in step lately, so the rooms are shown as unknown. Is a worker running?"
             )
             return Trouble(weight, f"{these} not heard from", text, since, tuple(rooms))
+        case Weight.UNVERIFIED:
+            since = calendars[0].account.since
+            return Trouble(weight, f"{title}: its server's certificate is not verified", reason, since, tuple(rooms))
         case Weight.UNLINKED:
             text = "Link a calendar to each, or remove the room."
             return Trouble(weight, f"{these} without a calendar", text, None, tuple(rooms))

@@ -25,7 +25,7 @@ ACCOUNT_WORDS = {
     "new": "New",
     "in_sync": "In sync",
     "degraded": "Degraded",
-    "reauthenticate": "Sign in again",
+    "reauthenticate": "Refused",
     "paused": "Paused",
 }
 
@@ -88,6 +88,11 @@ def lag(milliseconds: int | None) -> str:
     if milliseconds is None:
         return "–"
     return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def found(polling: str, is_heard: bool) -> str:
+    """How Kalends learns of changes in a calendar. `polling` is why no stream listens for it."""
+    return polling or ("At once: a stream tells." if is_heard else "By polling, until its stream stands.")
 
 
 def until(answer: Availability, now: datetime, zone: ZoneInfo) -> str:

@@ -8,6 +8,7 @@ HTTP door given to it, takes time and randomness as arguments, and holds no stat
     ├── Throttled        wait until `until`
     ├── AuthLost         the account's credentials or rights are refused: an admin must act; never retried in a loop
     ├── CalendarGone     this calendar can't be found or opened; deletes nothing
+    │   └── NotAllowed   … because the account has no right to it
     ├── Conflict         somebody else changed the item first
     ├── Rejected         the provider understood and said no
     └── Unavailable      no usable answer: network, TLS, 5xx, malformed or oversized replies
@@ -42,6 +43,8 @@ class Traits:
     ahead: timedelta = timedelta(days=400)
     trailing: timedelta = timedelta(milliseconds=200)
     """How long after a pull the wakes that came during it are folded into one more."""
+    never_told: str = ""
+    """Why no stream can listen for this account's calendars, as half a sentence after “because”. Empty: one can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,10 @@ class CalendarGone(ProviderError):
     """This calendar can't be opened: no such mailbox, no calendar in it, or no right to it. The message says which."""
 
 
+class NotAllowed(CalendarGone):
+    """The account has no right to open this calendar. The message says which is missing."""
+
+
 class Conflict(ProviderError):
     """Somebody changed the item in the meantime."""
 
@@ -212,3 +219,20 @@ class Checker(Protocol):
     """A provider whose set-up can be tried step by step, for the admin's eyes."""
 
     def check(self, calendar: CalendarId | None) -> AsyncIterator[Finding]: ...
+
+
+@runtime_checkable
+class Restricted(Protocol):
+    """A provider whose account can be limited to some calendars on the server's side."""
+
+    def rights(self, group: str | None) -> str:
+        """Commands for the server's administrator: rooms, the members of `group`, and nobody else."""
+        ...
+
+    async def refuses(self, address: str) -> Finding:
+        """Whether somebody's calendar is refused, as it should be; what to do if it is not."""
+        ...
+
+    async def opens(self, calendar: CalendarId) -> Finding:
+        """Whether a calendar that the account needs can be opened."""
+        ...

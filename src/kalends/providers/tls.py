@@ -26,7 +26,14 @@ class Trust:
     fingerprint: str | None = None
     """SHA-256 of the server's certificate: 64 hex digits, colons and case ignored. Replaces chain and host name."""
 
+    unverified: str | None = None
+    """The one host whose certificate is not checked at all: the last resort, after an admin typed its name."""
+
     def __post_init__(self) -> None:
+        if self.unverified is not None and (self.authority_pem is not None or self.fingerprint is not None):
+            raise ValueError(
+                "A certificate is given to trust and its check is switched off as well: give only one of them."
+            )
         if self.authority_pem is not None and self.fingerprint is not None:
             raise ValueError(
                 "Both a private certificate authority and a pinned certificate are set: give only one of them."
@@ -43,6 +50,8 @@ class Trust:
         """A client context for this trust; TLS 1.2 or newer."""
         if self.fingerprint is not None:
             return _pinned(_plain(self.fingerprint))
+        if self.unverified is not None:
+            return _unverified(self.unverified)
         if self.authority_pem is None:
             context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         else:
@@ -65,6 +74,12 @@ class WrongCertificate(ssl.SSLError):
     """SHA-256 of the certificate that was shown."""
 
 
+class OtherHost(ssl.SSLError):
+    """Verification was switched off for another host than this one."""
+
+    allowed = ""
+
+
 def _plain(fingerprint: str) -> str:
     return fingerprint.replace(":", "").strip().lower()
 
@@ -79,11 +94,27 @@ def _pinned(fingerprint: str) -> ssl.SSLContext:
                 error.shown = shown
                 raise error
 
+    return _judged_by(Pinned)  # the fingerprint is stronger than any chain, and is checked in the handshake
+
+
+def _unverified(host: str) -> ssl.SSLContext:
+    class Unverified(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            if (self.server_hostname or "").lower() != host.lower():
+                error = OtherHost("verification is off for another host")
+                error.allowed = host
+                raise error
+            super().do_handshake()
+
+    return _judged_by(Unverified)
+
+
+def _judged_by(judge: type[ssl.SSLObject]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # the fingerprint is stronger than any chain, and is checked in the handshake
+    context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslobject_class = Pinned
+    context.sslobject_class = judge
     return context
 
 
@@ -99,6 +130,11 @@ async def explain(error: ssl.SSLError, host: str, port: int) -> str:
         return (
             f"{host} shows another certificate than the pinned one (its SHA-256 is {error.shown}). If it was renewed, "
             "compare it on the server and pin the new one; if not, somebody is in between."
+        )
+    if isinstance(error, OtherHost):
+        return (
+            f"The certificate of {host} is not checked, since that was switched off for {error.allowed} alone, and "
+            f"nothing was sent. Pin the certificate of {host}, or kalends accounts trust NAME --verified."
         )
     if not isinstance(error, ssl.SSLCertVerificationError):
         reason = (error.reason or "handshake failed").replace("_", " ").lower()

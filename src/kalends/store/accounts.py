@@ -88,6 +88,11 @@ def list_all(conn: Connection, organization: str) -> list[Account]:
     return sorted((_account(row) for row in rows), key=lambda account: (account.name, account.id))
 
 
+def all_ids(conn: Connection) -> frozenset[str]:
+    """Of every organization."""
+    return frozenset(conn.execute(select(accounts.c.id)).scalars())
+
+
 def credentials(conn: Connection, seal: Seal, id: str) -> dict[str, Any]:
     """The account's credentials, opened. Raises SealError; KeyError if there is no such account."""
     sealed = conn.execute(select(accounts.c.sealed).where(accounts.c.id == id)).scalar_one_or_none()
@@ -119,6 +124,39 @@ def update_settings(conn: Connection, id: str, settings: Mapping[str, Any], now:
     audit.write(conn, account.organization, now, actor=actor, action="account.settings", target=id, why=why)
 
 
+def unverified_reason(settings: Mapping[str, Any]) -> str:
+    """Why an account whose server's certificate is not checked is degraded; empty when it is checked."""
+    host = settings.get("unverified")
+    if not host:
+        return ""
+    return (
+        f"The certificate of {host} is not verified: anybody on the way can pose as it and read the service account's "
+        "password. Pin its certificate: kalends accounts change NAME --pin …, or check it again: kalends accounts trust "
+        "NAME --verified."
+    )
+
+
+def trust(conn: Connection, id: str, unverified: str | None, now: datetime, *, actor: str) -> None:
+    """The certificate of this host is not checked, in place of any pin or authority; None: it is checked."""
+    account = get(conn, id)
+    assert account is not None, "only an account that exists trusts"
+    dropped = {"unverified"} if unverified is None else {"authority_pem", "fingerprint"}
+    settings = {name: value for name, value in account.settings.items() if name not in dropped}
+    if unverified is not None:
+        settings["unverified"] = unverified
+    update_settings(conn, id, settings, now, actor=actor)
+    if unverified is not None:
+        why = f"the certificate of {unverified} is not verified"
+        audit.write(conn, account.organization, now, actor=actor, action="account.unverified", target=id, why=why)
+        set_state(conn, id, DEGRADED, unverified_reason(settings), now, actor=actor)
+    elif "unverified" in account.settings:
+        why = "the server's certificate is verified"
+        audit.write(conn, account.organization, now, actor=actor, action="account.verified", target=id, why=why)
+        set_state(
+            conn, id, NEW, "Its server's certificate is verified again, and was not needed yet.", now, actor=actor
+        )
+
+
 def set_state(conn: Connection, id: str, state: str, reason: str, now: datetime, *, actor: str = audit.SYNC) -> bool:
     """The account has this state and reason; returns whether that is new."""
     old = get(conn, id)
@@ -131,13 +169,19 @@ def set_state(conn: Connection, id: str, state: str, reason: str, now: datetime,
 
 
 def recovered(conn: Connection, id: str, now: datetime) -> None:
-    """The provider answered as it should: the account is in sync, unless an admin paused it."""
+    """The provider answered as it should: the account is in sync, unless an admin paused it or trusts blindly."""
     account = get(conn, id)
-    if account is None or account.state in (IN_SYNC, PAUSED):
+    if account is None or account.state == PAUSED:
+        return
+    unverified = unverified_reason(account.settings)
+    if account.state == IN_SYNC and not unverified:
         return
     if account.state == REAUTHENTICATE:  # a pause that the server asked for still stands
         _update(conn, id, retry_at=None)
-    set_state(conn, id, IN_SYNC, "Its server answers and accepts the sign-in.", now)
+    if unverified:
+        set_state(conn, id, DEGRADED, unverified, now)
+    else:
+        set_state(conn, id, IN_SYNC, "Its server answers and accepts the sign-in.", now)
 
 
 def rest_until(conn: Connection, id: str, until: datetime | None) -> None:

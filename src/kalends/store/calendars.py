@@ -1,16 +1,20 @@
 """Calendars: which account reaches them, how far they are read, how healthy they are, and who listens for them."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import Connection, Row, Table, and_, bindparam, delete, func, insert, select, update
 
-from kalends.store import audit, due, feed
+from kalends.store import audit, due, feed, polled
+from kalends.store.accounts import unverified_reason
 from kalends.store.due import Lease
 from kalends.store.feed import News
 from kalends.store.schema import accounts, bases, calendars, events, links, unreadable
 from kalends.store.schema import due as pulls
+from kalends.store.schema import polled as polled_table
 
 CATCHING_UP, IN_SYNC, DEGRADED, HELD, GONE = "catching_up", "in_sync", "degraded", "held", "gone"
 _CHUNK = 500
@@ -56,6 +60,8 @@ class Health:
     account_state: str
     account_reason: str
     account_since: datetime
+    account_unverified: str
+    """Why its server's certificate is not verified; empty when it is."""
     privacy: str
     """The account's storage mode, P1 or P3."""
     lag_p50_ms: int | None
@@ -69,6 +75,8 @@ class Health:
     """How often in a row its pull has failed, for whatever reason."""
     woken_at: datetime | None
     """Since when news has been waiting to be read; in the future or None when none has."""
+    polling: str
+    """Why no stream listens for it: a sentence for people. Empty where one does, or soon will."""
 
 
 # Made once: they run in every turn, and building a statement takes longer than running it.
@@ -125,6 +133,7 @@ def list_health(conn: Connection, organization: str) -> list[Health]:
         accounts.c.state.label("account_state"),
         accounts.c.reason.label("account_reason"),
         accounts.c.since.label("account_since"),
+        accounts.c.settings.label("account_settings"),
         accounts.c.privacy,
         pulls.c.failures,
         pulls.c.lane,
@@ -135,16 +144,20 @@ def list_health(conn: Connection, organization: str) -> list[Health]:
         )
     )
     found = conn.execute(query.where(calendars.c.organization == organization)).all()
-    held, bad = _counts(conn, events), _counts(conn, unreadable)
+    held, bad, why_polled = _counts(conn, events), _counts(conn, unreadable), polled.reasons(conn)
     linked: dict[str, list[str]] = {}
     for link in conn.execute(select(links.c.calendar, links.c.space).order_by(links.c.space)):
         linked.setdefault(link.calendar, []).append(link.space)
-    healths = [_health(row, held, bad, linked) for row in found]
+    healths = [_health(row, held, bad, linked, why_polled) for row in found]
     return sorted(healths, key=lambda health: (health.calendar.address, health.calendar.id))
 
 
 def _health(
-    row: Row[tuple[object, ...]], held: dict[str, int], bad: dict[str, int], linked: dict[str, list[str]]
+    row: Row[tuple[object, ...]],
+    held: dict[str, int],
+    bad: dict[str, int],
+    linked: dict[str, list[str]],
+    why_polled: dict[str, str],
 ) -> Health:
     lags = sorted(int(lag) for lag in row.lags.split(",") if lag)
     [calendar] = _read([row])
@@ -155,6 +168,7 @@ def _health(
         account_state=row.account_state,
         account_reason=row.account_reason,
         account_since=row.account_since,
+        account_unverified=_unverified(row.account_settings),
         privacy=row.privacy,
         lag_p50_ms=_percentile(lags, 50),
         lag_p95_ms=_percentile(lags, 95),
@@ -163,7 +177,13 @@ def _health(
         spaces=tuple(linked.get(calendar.id, ())),
         pull_failures=row.failures or 0,
         woken_at=row.due_at if row.lane == due.NEWS else None,
+        polling=why_polled.get(calendar.id, ""),
     )
+
+
+@lru_cache(maxsize=256)
+def _unverified(settings: str) -> str:
+    return unverified_reason(json.loads(settings))
 
 
 def set_state(
@@ -260,6 +280,11 @@ def assign_stream(conn: Connection, account: str, max_per_stream: int) -> list[s
     return sorted(group for group, members in groups.items() if members)
 
 
+def leave_streams(conn: Connection, ids: Sequence[str]) -> None:
+    """These calendars are in no stream group."""
+    _update(conn, ids, stream=None, heard_at=None)
+
+
 def in_stream(conn: Connection, stream: str) -> list[Calendar]:
     """The members of a stream group, by address."""
     return _sorted(_read(conn.execute(_READ.where(calendars.c.stream == stream))))
@@ -281,7 +306,7 @@ def remove(conn: Connection, id: str, now: datetime, *, actor: str) -> None:
     if calendar is None:
         return
     due.forget(conn, "pull", [id])
-    for table in (links, events, bases, unreadable):
+    for table in (links, events, bases, unreadable, polled_table):
         conn.execute(delete(table).where(table.c.calendar == id))
     conn.execute(delete(calendars).where(calendars.c.id == id))
     feed.append(conn, calendar.organization, now, [_state_news(id, "removed")])

@@ -19,6 +19,7 @@ from kalends.store.errors import (
     StoreFull,
     StoreLocked,
     StoreReadOnly,
+    StoreRefused,
     StoreUnreachable,
     translated,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreReadOnly",
+    "StoreRefused",
     "StoreUnreachable",
     "inline_store",
     "open_store",
@@ -52,6 +54,8 @@ T = TypeVar("T")
 class Store(Protocol):
     where: str
     """The database in words, without its password."""
+    trouble: str
+    """Why nothing could be written when somebody last tried, in a sentence; empty when it could."""
 
     async def run(self, f: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `f` in one transaction. A cancelled caller can't know whether it was committed."""
@@ -59,6 +63,10 @@ class Store(Protocol):
 
     async def read(self, f: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs `f` on one snapshot, where writing is refused."""
+        ...
+
+    async def erase(self) -> bool:
+        """What was deleted is wiped from the database's files; False when only the process that serves them may do so."""
         ...
 
     async def aclose(self) -> None: ...
@@ -91,7 +99,7 @@ def _open_sqlite(file: str, exclusive: bool) -> SqliteStore:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        raise StoreUnreachable(
+        raise StoreRefused(
             f"The database {path} can't be created: {error.strerror}. Check the folder and this user's right to write it."
         ) from error
     lock = FileLock(path)

@@ -4,7 +4,8 @@
     ├── StoreLocked        another process holds the SQLite file
     ├── StoreDamaged       the file is not a database, or a broken one
     ├── StoreFull          no room left on the disk
-    ├── StoreUnreachable   no connection, no such database, wrong password, time-out, file not readable
+    ├── StoreUnreachable   no connection, time-out, too many connections, a disk that fails
+    │   └── StoreRefused   no such database, wrong password, no right to it: mends only when somebody mends it
     ├── StoreReadOnly      the reading door was used to write, or the file may not be written
     └── SchemaTooNew       the tables were made by a newer Kalends
 
@@ -39,6 +40,10 @@ class StoreFull(StoreError):
 
 class StoreUnreachable(StoreError):
     """The database can't be reached."""
+
+
+class StoreRefused(StoreUnreachable):
+    """The database is not there, or does not let this user in."""
 
 
 class StoreReadOnly(StoreError):
@@ -95,7 +100,7 @@ _SQLITE = (
     ),
     (
         "unable to open database file",
-        StoreUnreachable,
+        StoreRefused,
         "The database {where} can't be opened. Check that its folder exists and that this user may read and write it.",
     ),
     (
@@ -119,17 +124,17 @@ def _of_sqlite(text: str, where: str) -> StoreError | None:
 
 
 _POSTGRES = {
-    "28P01": (StoreUnreachable, "{where} refused the password. Correct it in KALENDS_DATABASE_URL."),
+    "28P01": (StoreRefused, "{where} refused the password. Correct it in KALENDS_DATABASE_URL."),
     "28000": (
-        StoreUnreachable,
+        StoreRefused,
         "{where} refused this user. Check the user in KALENDS_DATABASE_URL and the server's pg_hba.conf.",
     ),
     "3D000": (
-        StoreUnreachable,
+        StoreRefused,
         "{where} has no database of that name. Create it with createdb, or correct KALENDS_DATABASE_URL.",
     ),
     "42501": (
-        StoreUnreachable,
+        StoreRefused,
         "{where} does not allow this user to do what Kalends needs. Make the user owner of the database.",
     ),
     "53100": (

@@ -65,12 +65,28 @@ class PostgresStore:
         self._engine = engine
         self._reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._closed = False
+        self.trouble = ""
 
     async def run(self, f: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._again(self._engine, lambda connection: f(connection, *args, **kwargs))
+        try:
+            result = await self._again(self._engine, lambda connection: f(connection, *args, **kwargs))
+        except StoreError as error:
+            self.trouble = str(error)
+            raise
+        self.trouble = ""
+        return result
 
     async def read(self, f: Callable[Concatenate[Connection, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._again(self._reader, lambda connection: f(connection, *args, **kwargs))
+
+    async def erase(self) -> bool:
+        """Writes the small table of credentials anew; the space of other deleted rows is given back for use."""
+        bare = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with translated(self.where):
+            async with bare.connect() as connection:
+                await connection.exec_driver_sql("VACUUM (FULL) accounts")
+                await connection.exec_driver_sql("VACUUM")
+        return True
 
     async def aclose(self) -> None:
         self._closed = True

@@ -192,6 +192,13 @@ unreadable = Table(
     Column("since", Instant, nullable=False),
 )
 
+polled = Table(
+    "polled",  # calendars that no stream listens for
+    metadata,
+    Column("calendar", ForeignKey("calendars.id"), primary_key=True),
+    Column("reason", Text, nullable=False),  # a sentence for people
+)
+
 due = Table(
     "due",
     metadata,

@@ -22,9 +22,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from kalends.store.errors import StoreError, translated
+from kalends.store.errors import StoreError, StoreLocked, translated
 from kalends.store.lock import FileLock
 
 P = ParamSpec("P")
@@ -78,6 +79,8 @@ def sqlite_engine(path: Path | None, *, reads: bool = False, checkpoints: bool =
 class _Job:
     call: Callable[[Connection], Any]
     future: "Future[Any]"
+    is_bare: bool = False
+    """Outside of any transaction, behind those of its group."""
 
 
 class SqliteStore:
@@ -94,6 +97,7 @@ class SqliteStore:
         self._reading = ThreadPoolExecutor(READERS, thread_name_prefix="kalends-read")
         self._closed = False
         self.commits = 0
+        self.trouble = ""
         with translated(self.where):
             self._connection = self._writer.connect()
         self._thread = threading.Thread(target=self._write, name="kalends-write", daemon=True)
@@ -111,6 +115,26 @@ class SqliteStore:
             self._check_open()
             call = partial(self._read, lambda connection: f(connection, *args, **kwargs))
             return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+
+    async def erase(self) -> bool:
+        """Writes the file anew and empties the log: deleting a row leaves its bytes in both."""
+        if self._lock is None:
+            return False  # a server has the file, and is its only checkpointer
+        held = self._lock.is_held
+        if not held:
+            try:
+                self._lock.acquire()
+            except StoreLocked:
+                return False
+        try:
+            async with self._write_slots:
+                self._check_open()
+                future: Future[bool] = Future()
+                self._jobs.put(_Job(_wipe, future, is_bare=True))
+                return await asyncio.wrap_future(future)
+        finally:
+            if not held:
+                self._lock.release()
 
     async def aclose(self) -> None:
         """Commits what is queued, then closes the readers before the writer, whose last checkpoint empties the log."""
@@ -150,9 +174,25 @@ class SqliteStore:
             if ends:
                 return
 
-    def _commit(self, jobs: list[_Job]) -> None:
-        if not jobs:
-            return
+    def _commit(self, group: list[_Job]) -> None:
+        jobs = [job for job in group if not job.is_bare]
+        if jobs:
+            self._commit_together(jobs)
+        for job in group:
+            if job.is_bare:
+                self._run_bare(job)
+
+    def _run_bare(self, job: _Job) -> None:
+        try:
+            with translated(self.where):
+                result = job.call(self._connection)
+        except BaseException as error:  # noqa: BLE001  # the caller must hear of it
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
+
+    def _commit_together(self, jobs: list[_Job]) -> None:
+        before = self._changes()
         try:
             with translated(self.where), self._connection.begin():
                 outcomes = [self._one(job, alone=len(jobs) == 1) for job in jobs]
@@ -160,11 +200,21 @@ class SqliteStore:
             _roll_back(self._connection)
             outcomes = [(None, error)] * len(jobs)
         self.commits += 1
+        self._note([error for _, error in outcomes], self._changes() > before)
         for job, (result, failure) in zip(jobs, outcomes, strict=True):
             if failure is None:
                 job.future.set_result(result)
             else:
                 job.future.set_exception(failure)
+
+    def _note(self, errors: list[BaseException | None], has_written: bool) -> None:
+        """A full disk lets transactions through that wrote nothing: those prove nothing."""
+        trouble = next((str(error) for error in errors if isinstance(error, StoreError)), "")
+        if trouble or has_written:
+            self.trouble = trouble
+
+    def _changes(self) -> int:
+        return _driver(self._connection).total_changes
 
     def _one(self, job: _Job, *, alone: bool) -> tuple[Any, BaseException | None]:
         """One job of a group. Its failure is an outcome; only what took the whole transaction along is raised."""
@@ -177,6 +227,17 @@ class SqliteStore:
             if not _driver(self._connection).in_transaction:
                 raise  # a full disk or a failing one rolls everything back, and with it the jobs before this one
             return None, error
+
+
+def _wipe(connection: Connection) -> bool:
+    """False when a reader kept the log from being emptied."""
+    driver = _driver(connection)
+    try:
+        driver.execute("VACUUM")
+        [(busy, _, _)] = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        raise DBAPIError.instance("VACUUM", None, error, sqlite3.Error) from error
+    return not busy
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
@@ -196,6 +257,7 @@ class InlineStore:
 
     def __init__(self, path: Path | None = None) -> None:
         self.where = str(path or "the database in memory")
+        self.trouble = ""
         self.engine = sqlite_engine(path, durable=False)
         self._connection = self.engine.connect()
 
@@ -223,6 +285,9 @@ class InlineStore:
             driver.execute("PRAGMA query_only=OFF")
         await asyncio.sleep(0)
         return result
+
+    async def erase(self) -> bool:
+        return _wipe(self._connection)
 
     async def aclose(self) -> None:
         self._connection.close()

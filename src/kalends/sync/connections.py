@@ -77,6 +77,13 @@ class Connections:
             connection.users -= 1
             await _close_unused(connection)
 
+    async def keep(self, accounts: frozenset[str]) -> None:
+        """Lets go of every account that is not among these, and so of its credentials."""
+        for gone in sorted(self._open.keys() - accounts):
+            connection = self._open.pop(gone)
+            connection.is_retired = True
+            await _close_unused(connection)
+
     def _unseal(self, conn: Connection, account: str) -> Mapping[str, Any]:
         return accounts.credentials(conn, self._seal, account)
 

@@ -10,11 +10,12 @@ from enum import StrEnum
 
 from kalends.clock import Clock
 from kalends.ids import Ids
-from kalends.providers.protocol import CalendarGone, Directory, Provider, RemoteCalendar, Streamer
+from kalends.providers.protocol import CalendarGone, Directory, Provider, RemoteCalendar
 from kalends.store import calendars, due, spaces
 from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store
 from kalends.store.spaces import Space
+from kalends.sync import grouping
 
 MOST_ROOMS = 20_000
 
@@ -92,10 +93,7 @@ class Linker:
             if not was_known:
                 self._add(conn, remote)
             results.append(self._linked(remote, was_known))
-        if isinstance(self.provider, Streamer):
-            groups = calendars.assign_stream(conn, self.account.id, self.provider.calendars_per_stream)
-            due.ensure(conn, "stream", groups, now)
-            due.wake(conn, "stream", groups, now)
+        grouping.group(conn, self.account.id, self.provider, now)
         return results
 
     def _add(self, conn: Connection, remote: RemoteCalendar) -> None:

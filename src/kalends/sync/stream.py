@@ -7,18 +7,19 @@ group. What it hears only wakes calendars; what it heard is forgotten at once.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kalends.bus import Bus, Topic
 from kalends.clock import Clock
 from kalends.metrics import Metrics
 from kalends.model.event import CalendarId
-from kalends.providers.protocol import Heard, ProviderError, Streamer, Unavailable
-from kalends.store import calendars, due
+from kalends.providers.protocol import Heard, ProviderError, Streamer, Traits, Unavailable
+from kalends.store import calendars, due, polled
 from kalends.store.calendars import Calendar
 from kalends.store.door import Connection, Store
-from kalends.store.due import NEWS, Lease
+from kalends.store.due import NEWS, ROUTINE, Lease
+from kalends.sync import grouping
 from kalends.sync.circuit import Circuit
 
 LEASE = timedelta(seconds=100)
@@ -41,7 +42,9 @@ class Listening:
     members: tuple[Calendar, ...]
     streamer: Streamer
     circuit: Circuit
-    kind: str
+    traits: Traits
+    deaf: dict[CalendarId, ProviderError] = field(default_factory=dict)
+    """Calendars that the stream can't listen to, until it names them after all. They are polled."""
 
     async def run(self) -> None:
         """Returns when the group's membership changed. Raises ProviderError and LeaseLost."""
@@ -50,6 +53,7 @@ class Listening:
         async with aclosing(self.streamer.listen(frozenset(ids))) as hearing:  # type: ignore[type-var]
             while (heard := await self._next(hearing)) is not None:
                 self.circuit.succeeded()  # the server is alive, whatever single calls say
+                self._note(heard)
                 await self._wake(heard, ids)
                 now = self.clock.now()
                 if renewed is not None and now - renewed < RENEW and not heard.failed:
@@ -73,11 +77,16 @@ class Listening:
         self.lease = replace(self.lease, failures=0)
         return heard
 
+    def _note(self, heard: Heard) -> None:
+        for address in heard.calendars:
+            self.deaf.pop(address, None)
+        self.deaf.update(heard.failed)
+
     async def _wake(self, heard: Heard, ids: Mapping[CalendarId, str]) -> None:
         woken = sorted(ids[address] for address in heard.calendars if address in ids)
         if not woken:
             return
-        self.metrics.heard.labels(self.kind).inc(len(woken))
+        self.metrics.heard.labels(self.traits.kind).inc(len(woken))
         await self.store.run(due.wake, "pull", woken, self.clock.now(), NEWS)
         self.bus.hint(Topic.DUE)
 
@@ -87,6 +96,16 @@ class Listening:
         """The renewed lease, and whether the group has changed and must be listened to anew."""
         now = self.clock.now()
         lease, woken = due.extend(conn, self.lease, now, self.clock.stretch(LEASE))
-        alive = [id_ for address, id_ in ids.items() if address not in failed]
+        alive = [id_ for address, id_ in ids.items() if address not in self.deaf]
         calendars.heard(conn, lease, alive, now)
+        lost = [ids[address] for address in failed if address in ids]
+        calendars.unheard(conn, lost)
+        due.wake(conn, "pull", lost, now, ROUTINE)
+        polled.say(conn, list(ids.values()), self.why_polled(None))
         return lease, woken
+
+    def why_polled(self, of_all: str | None) -> dict[str, str]:
+        """Each polled calendar's own reason; `of_all` is that of the others, None while they are listened to."""
+        own = {address: str(error) for address, error in self.deaf.items()}
+        said = {member.id: own.get(CalendarId(member.address), of_all) for member in self.members}
+        return {id_: grouping.for_now(self.traits, why) for id_, why in said.items() if why is not None}

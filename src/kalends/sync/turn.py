@@ -6,6 +6,7 @@ another. A turn that can't even record its verdict lets its lease run out, and s
 
 import asyncio
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -16,11 +17,11 @@ from kalends.bus import POLL_SECONDS, Bus, Topic
 from kalends.clock import Clock
 from kalends.metrics import Metrics
 from kalends.providers.protocol import AuthLost, ProviderError, Streamer, Unavailable
-from kalends.store import accounts, calendars, due
+from kalends.store import accounts, calendars, due, polled
 from kalends.store.accounts import Account
 from kalends.store.door import Connection, Store, StoreError
 from kalends.store.due import NEWS, ROUTINE, Lease, LeaseLost
-from kalends.sync import pull
+from kalends.sync import grouping, pull
 from kalends.sync.connections import Connections, Open
 from kalends.sync.pull import Pull, Tally
 from kalends.sync.stream import Listening
@@ -102,10 +103,13 @@ class Turns:
         listening: Listening | None = None
         try:
             async with self.connections.using(account) as connection:
-                streamer, circuit = connection.provider, connection.circuit
-                assert isinstance(streamer, Streamer), "only calendars of streaming providers are grouped"
+                provider = connection.provider
+                if not isinstance(provider, Streamer) or provider.traits.never_told:  # its settings were others once
+                    await self.store.run(grouping.group, account.id, provider, self.clock.now())
+                    return
                 engine = (self.store, self.bus, self.clock, self.metrics)
-                listening = Listening(*engine, lease, tuple(members), streamer, circuit, account.kind)
+                line = (provider, connection.circuit, provider.traits)
+                listening = Listening(*engine, lease, tuple(members), *line)
                 await listening.run()
         except (LeaseLost, StoreError):
             raise
@@ -113,8 +117,9 @@ class Turns:
             await asyncio.shield(self._give_back(listening.lease if listening else lease))
             raise
         except Exception as error:  # noqa: BLE001
-            await self._record(listening.lease if listening else lease, error, account, None)
-            await self.store.run(self._poll_instead, [member.id for member in members])
+            verdict = await self._record(listening.lease if listening else lease, error, account, None)
+            why = listening.why_polled(verdict.reason) if listening and verdict.is_of_stream else None
+            await self.store.run(self._poll_instead, [member.id for member in members], why)
             self.bus.hint(Topic.DUE)
         else:
             await self._give_back(listening.lease)
@@ -142,7 +147,7 @@ class Turns:
 
     async def _record(
         self, lease: Lease, error: Exception, account: Account, calendar: str | None, is_silent: bool = False
-    ) -> None:
+    ) -> Verdict:
         """`is_silent`: so many calendars got no answer that the account itself is in trouble."""
         verdict = judge(error, lease.failures, self.rng)
         if is_silent and verdict.outcome is Outcome.UNAVAILABLE:
@@ -164,6 +169,7 @@ class Turns:
         await self.store.run(self._write, lease, verdict, account, calendar)
         self.bus.hint(Topic.FEED)
         self._hint_if_soon(self.clock.stretch(verdict.retry_in))
+        return verdict
 
     def _hint_if_soon(self, wait: timedelta) -> None:
         """Whoever sleeps until the next due row doesn't know of this one yet."""
@@ -215,9 +221,11 @@ class Turns:
         with suppress(LeaseLost, StoreError):
             await self.store.run(due.finish, lease, self.clock.now(), timedelta(0), timedelta(0), lease.failures)
 
-    def _poll_instead(self, conn: Connection, ids: list[str]) -> None:
+    def _poll_instead(self, conn: Connection, ids: list[str], why: Mapping[str, str] | None) -> None:
         """Without a stream nothing proves that no change was missed: look once now, then poll."""
         calendars.unheard(conn, ids)
+        if why is not None:
+            polled.say(conn, ids, why)
         due.wake(conn, "pull", ids, self.clock.now(), ROUTINE)
 
 
@@ -237,7 +245,8 @@ def _tell(connection: Open, error: BaseException, calendar: str) -> None:
 
 def _if_all_are(conn: Connection, account: Account, verdict: Verdict) -> str | None:
     """An account none of whose calendars can be read is itself in trouble: its address, its certificate, its server."""
-    if verdict.outcome is not Outcome.UNAVAILABLE or account.state == accounts.DEGRADED:
+    is_said = account.state == accounts.DEGRADED and account.reason != accounts.unverified_reason(account.settings)
+    if verdict.outcome is not Outcome.UNAVAILABLE or is_said:
         return None
     members = calendars.of_account(conn, account.id)
     return accounts.DEGRADED if all(member.state == calendars.DEGRADED for member in members) else None

@@ -62,6 +62,11 @@ class Verdict:
     forget_cursor: bool = False
     counts_as_failure: bool = True
 
+    @property
+    def is_of_stream(self) -> bool:
+        """Of a stream's turn: whether it is about the stream alone, and polling goes on meanwhile."""
+        return self.outcome in (Outcome.THROTTLED, Outcome.REJECTED, Outcome.UNAVAILABLE) and not self.rest_account
+
 
 def judge(error: Exception, failures: int, rng: random.Random) -> Verdict:
     """What follows from `error` after `failures` earlier failures in a row."""

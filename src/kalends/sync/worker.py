@@ -17,7 +17,7 @@ import structlog
 
 from kalends.bus import POLL_SECONDS, Bus, Topic
 from kalends.clock import Clock
-from kalends.store import due, retention
+from kalends.store import accounts, due, removal, retention
 from kalends.store.door import Connection, Store, StoreError
 from kalends.store.due import ROUTINE, SLACK, Lease, Since, since_after
 from kalends.sync import pull, stream
@@ -29,6 +29,8 @@ SWEEP = timedelta(seconds=60)
 """How often everything is looked at, without the lower bound of the scan."""
 SOON_SECONDS = 0.05
 HOUSEKEEPING = timedelta(hours=1)
+WIPE_SECONDS = 30.0
+"""How often is looked whether somebody wants deleted rows wiped from the files."""
 DRAIN_SECONDS = 20.0
 """How long running pulls may go on after `stop`; each page they commit is kept in any case."""
 _HINTS = {"pull": Topic.DUE, "stream": Topic.STREAMS}
@@ -69,6 +71,7 @@ class Worker:
                 group.create_task(self._keep_claiming("pull", self.turns_at_once, pull.LEASE, DRAIN_SECONDS))
                 group.create_task(self._keep_claiming("stream", self.streams_at_once, stream.LEASE, 0))
                 group.create_task(self._keep_house())
+                group.create_task(self._keep_wiping())
         finally:
             await self.turns.connections.aclose()
 
@@ -107,6 +110,20 @@ class Worker:
                 _log.error("retention", verdict="store", reason=str(error))
             with suppress(TimeoutError):
                 async with asyncio.timeout(HOUSEKEEPING.total_seconds()):
+                    await self._stopping.wait()
+
+    async def _keep_wiping(self) -> None:
+        """Nothing is left of removed accounts: not in memory, nor in SQLite's files, which only the process that serves
+        them may write anew (`store/sqlite.py`)."""
+        while not self._stopping.is_set():
+            try:
+                if await self.store.read(removal.is_erasing_wanted) and await self.store.erase():
+                    await self.store.run(removal.erased)
+                await self.turns.connections.keep(await self.store.read(accounts.all_ids))
+            except StoreError as error:
+                _log.error("erasing", verdict="store", reason=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WIPE_SECONDS):
                     await self._stopping.wait()
 
     async def _let_go(self, trim: Callable[[Connection, datetime], int], kept: timedelta) -> None:

@@ -8,8 +8,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from kalends.features.freshness import CATCHING_UP, IN_SYNC, is_fresh
 from kalends.features.picture import read_facts
 from kalends.features.rooms import RoomView
+from kalends.features.words import ACCOUNT_WORDS
 from kalends.model.availability import Policy, State
-from kalends.store import due
+from kalends.store import accounts, due
 from kalends.store.due import NEWS
 from kalends.web.wiring import Wiring
 
@@ -25,6 +26,8 @@ class Gauges:
             return Gauge(f"kalends_{name}", help_, labels, registry=registry)
 
         self.calendars = gauge("calendars", "Calendars by state.", "state")
+        self.accounts = gauge("accounts", "Accounts by state.", "state")
+        self.unverified = gauge("accounts_unverified", "Accounts whose server's certificate is not verified.")
         self.fresh = gauge("calendars_fresh", "Calendars proved in step within the time after which a room is unknown.")
         self.rooms = gauge("rooms", "Rooms by what their panels show.", "state")
         self.streams = gauge("web_streams", "Open live connections of this process.")
@@ -37,6 +40,10 @@ class Gauges:
         _, calendars = await hub.store.read(read_facts, hub.organization, hub.clock.factor)
         for state in CALENDAR_STATES:
             self.calendars.labels(state).set(sum(1 for c in calendars.values() if c.state == state))
+        standing = await hub.store.read(accounts.list_all, hub.organization)
+        for state in ACCOUNT_WORDS:
+            self.accounts.labels(state).set(sum(1 for account in standing if account.state == state))
+        self.unverified.set(sum(1 for account in standing if accounts.unverified_reason(account.settings)))
         self.fresh.set(sum(1 for c in calendars.values() if is_fresh(c, now, policy)))
         states = Counter(room.state for room in rooms)
         for shown in State:

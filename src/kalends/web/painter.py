@@ -68,7 +68,7 @@ class Painter:
             }
             for trouble in troubles(rooms)
         ]
-        return {"progress": progress(rooms), "troubles": entries, "own_trouble": self._follower.trouble}
+        return {"progress": progress(rooms), "troubles": entries, "own_trouble": self._follower.own_trouble}
 
 
 def proof_frame(rooms: list[RoomView], now: datetime, named: bool) -> bytes:

@@ -22,19 +22,30 @@ class Check:
         try:
             lists = await directory.room_lists(self.client)
         except AuthLost as error:
-            yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
+            yield self._reached()
             yield Finding("sign-in", False, str(error))
             return
         except ProviderError as error:
             yield Finding("connection", False, str(error))
             return
-        yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
+        yield self._reached()
         yield Finding("sign-in", True, "The service account may use EWS.")
         yield self._of_lists(len(lists))
-        yield self._of_group_size()
+        if self.settings.impersonate:
+            yield self._of_group_size()
         if calendar is not None:
             async for finding in self._of_calendar(calendar):
                 yield finding
+
+    def _reached(self) -> Finding:
+        if self.settings.trust.unverified is None:
+            return Finding("connection", True, f"{self.client.host} answers over verified TLS.")
+        return Finding(
+            "connection",
+            True,
+            f"{self.client.host} answers, but its certificate is not verified: anybody in between could be answering.",
+            warning=True,
+        )
 
     def _of_lists(self, count: int) -> Finding:
         if count:
@@ -69,6 +80,15 @@ class Check:
             yield Finding("reading", True, "Its meetings can be read.")
         except ProviderError as error:
             yield Finding("calendar", False, str(error))
+            return
+        if not self.settings.impersonate:
+            yield Finding(
+                "streaming",
+                True,
+                "Changes are found by polling only, because the service account opens calendars as a delegate. "
+                "To be told at once, give it ApplicationImpersonation: kalends accounts rights prints how.",
+                warning=True,
+            )
             return
         try:
             await self._listen(found.address)

@@ -35,7 +35,7 @@ from kalends.providers.exchange.soap import Element, M, T, when
 
 DESCRIPTION_CHARACTERS = 100_000
 _TEXT_CHARACTERS = 4_000
-_ATTENDEES = 2_000
+_ATTENDEES = 10_000
 _PARTIES = 4_096
 """The same people meet again and again: so many are made once."""
 _CANCELLED_BIT = 4

@@ -16,6 +16,7 @@ from kalends.providers.protocol import (
     AuthLost,
     CalendarGone,
     CursorExpired,
+    NotAllowed,
     ProviderError,
     Rejected,
     Throttled,
@@ -148,9 +149,9 @@ def error_of(message: Message, calendar: CalendarId | None) -> ProviderError:
 
 def _about_calendar(code: str, whose: str) -> ProviderError | None:
     if code in _NO_RIGHT:
-        return CalendarGone(
+        return NotAllowed(
             f"The service account may not act as {whose} ({code}). Give it the role ApplicationImpersonation "
-            "with a management scope that includes this mailbox."
+            "with a management scope that includes this mailbox: kalends accounts rights prints how."
         )
     if code in _NO_MAILBOX:
         return CalendarGone(
@@ -159,7 +160,10 @@ def _about_calendar(code: str, whose: str) -> ProviderError | None:
     if code in _NO_CALENDAR:
         return CalendarGone(f"The mailbox {whose} has no calendar that can be opened ({code}).")
     if code == "ErrorAccessDenied":
-        return CalendarGone(f"The service account may not open the calendar of {whose}. Give it the right to read it.")
+        return NotAllowed(
+            f"The service account may not open the calendar of {whose}. Give it the right to read it: "
+            "kalends accounts rights prints how."
+        )
     if code == "ErrorSubscriptionDelegateAccessNotSupported":
         return Rejected(
             f"Exchange lets no delegate listen to {whose}; it is polled instead. "

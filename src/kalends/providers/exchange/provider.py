@@ -12,6 +12,7 @@ from kalends.providers.exchange import directory, pull
 from kalends.providers.exchange.auth import Auth, Basic
 from kalends.providers.exchange.check import Check
 from kalends.providers.exchange.client import Client
+from kalends.providers.exchange.rights import Rights, room_opens
 from kalends.providers.exchange.settings import BadSettings, ExchangeSettings
 from kalends.providers.exchange.stream import Group
 from kalends.providers.http import Http, Transport
@@ -19,6 +20,8 @@ from kalends.providers.protocol import Cursor, Finding, Heard, Known, Page, Remo
 
 _STREAMS = 64
 """More connections than any server's HangingConnectionLimit lets one account hold open."""
+
+_DELEGATE = "the service account opens it as a delegate"
 
 
 class ExchangeProvider:
@@ -39,6 +42,7 @@ class ExchangeProvider:
             reconcile_every=timedelta(hours=6),
             calls_at_once=settings.calls_at_once,
             past=walk.PAST,
+            never_told="" if settings.impersonate else _DELEGATE,
         )
         self.calendars_per_stream = settings.max_per_connection
         self._settings = settings
@@ -66,6 +70,15 @@ class ExchangeProvider:
 
     def check(self, calendar: CalendarId | None) -> AsyncGenerator[Finding, None]:
         return Check(self._client, self._settings).run(calendar)
+
+    def rights(self, group: str | None) -> str:
+        return Rights(self._client, self._settings).script(group)
+
+    async def refuses(self, address: str) -> Finding:
+        return await Rights(self._client, self._settings).prove(address)
+
+    async def opens(self, calendar: CalendarId) -> Finding:
+        return await room_opens(self._client, calendar)
 
     def try_again(self) -> None:
         """Lets calls through after a refused sign-in, because an admin said that it was put right on the server."""

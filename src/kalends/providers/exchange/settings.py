@@ -26,7 +26,7 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "connection_minutes": (int, "a number"),
     "allow_plain": (bool, "true or false"),
 }
-_TRUST = {"authority_pem", "fingerprint"}
+_TRUST = {"authority_pem", "fingerprint", "unverified"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,13 @@ class ExchangeSettings:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "ExchangeSettings":
-        """From an account's stored settings: the field names, and `authority_pem` or `fingerprint` for the trust."""
+        """From an account's stored settings: the field names, and one of `_TRUST` for the trust."""
         unknown = sorted(settings.keys() - _KINDS.keys() - _TRUST)
         if unknown:
             raise BadSettings(f"The Exchange account has an unknown setting “{unknown[0]}”: remove it.")
+        for name in sorted(_TRUST & settings.keys()):
+            if not isinstance(settings[name], str):
+                raise BadSettings(f"The Exchange account's setting “{name}” must be text.")
         for name, (kind, words) in _KINDS.items():
             if name in settings and type(settings[name]) is not kind:
                 raise BadSettings(f"The Exchange account's setting “{name}” must be {words}.")
@@ -62,7 +65,9 @@ class ExchangeSettings:
             if name not in settings:
                 raise BadSettings(f"The Exchange account has no “{name}”: set it.")
         try:
-            trust = Trust(settings.get("authority_pem"), settings.get("fingerprint"))
+            trust = Trust(
+                settings.get("authority_pem"), settings.get("fingerprint"), unverified=settings.get("unverified")
+            )
         except ValueError as error:
             raise BadSettings(str(error)) from error
         return cls(**{name: value for name, value in settings.items() if name not in _TRUST}, trust=trust)

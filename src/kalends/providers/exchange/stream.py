@@ -20,7 +20,7 @@ from kalends.providers.exchange import faults, requests
 from kalends.providers.exchange.client import Affinity, Client
 from kalends.providers.exchange.settings import ExchangeSettings
 from kalends.providers.exchange.soap import Element, M, T
-from kalends.providers.protocol import CalendarGone, Heard, ProviderError, Rejected, Unavailable
+from kalends.providers.protocol import CalendarGone, Heard, ProviderError, Rejected, Throttled, Unavailable
 
 _SPREAD_MINUTES = 9
 _SUBSCRIBERS = 8
@@ -115,7 +115,11 @@ class Group:
         try:
             answer = await self.client.call(requests.subscribe(calendar), calendar, affinity)
             content = faults.only(answer, calendar)
-        except (CalendarGone, Rejected) as error:
+        except (CalendarGone, Rejected, faults.Broken) as error:
+            return error
+        except Throttled as error:
+            if error.whole_account:
+                raise
             return error
         subscription = (content.findtext(f"{M}SubscriptionId") or "").strip()
         if not subscription:

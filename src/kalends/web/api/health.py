@@ -60,6 +60,8 @@ async def _database(kit: Kit) -> Check:
         await kit.hub.store.read(feed.latest)
     except StoreError:
         return Check(name="database", ok=False, detail="It does not answer.")
+    if kit.hub.store.trouble:
+        return Check(name="database", ok=False, detail="It can be read, but not written.")
     return Check(name="database", ok=True, detail="It answers.")
 
 

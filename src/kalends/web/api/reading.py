@@ -104,13 +104,15 @@ async def events(
     span = _span(start, end)
     room = await _room(kit, space)
     if room.calendar is None:
-        return EventPage(items=[], next=None)
+        return EventPage(items=[], next=None, source=None, proved_at=None, trouble="")
     found = await kit.hub.store.read(read_span, room.calendar.id, span)
     meetings = [meeting(event, room.zone) for event in found]
     inside = sorted((m for m in meetings if m.span.overlaps(span)), key=lambda m: (m.span, m.event.item))
     by_place = {f"{number:06}": m for number, m in enumerate(inside)}
     page, next_ = _page(by_place, cursor, limit)
-    return EventPage(items=[event_shape(room, m) for m in page], next=next_)
+    proof = room.answer.proof
+    shaped = [event_shape(room, m) for m in page]
+    return EventPage(items=shaped, next=next_, source=proof.source, proved_at=proof.at, trouble=room.trouble)
 
 
 @router.get("/calendars", response_model=CalendarPage, responses=REFUSALS, summary="Every calendar and how fresh it is")

@@ -12,6 +12,9 @@ from kalends.model.event import Response
 from kalends.model.privacy import Audience
 from kalends.store.event_rows import key_of
 
+MOST_ATTENDEES = 500
+"""In one event: an answer stays readable when a whole company is invited."""
+
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -62,7 +65,8 @@ class EventShape(Shape):
     organizer: PartyShape | None
     location: str | None
     description: str | None
-    attendees: list[AttendeeShape]
+    attendees: list[AttendeeShape] = Field(description=f"The first {MOST_ATTENDEES} of them.")
+    attendee_count: int = Field(description="How many there are.")
     original_start: AwareDatetime | None
 
 
@@ -95,6 +99,7 @@ class CalendarShape(Shape):
     verified_at: AwareDatetime | None
     heard_at: AwareDatetime | None
     changed_at: AwareDatetime | None
+    polling: str = Field(description="Why it is polled, in a sentence; empty where a stream tells of changes.")
     lag: Lag = Field(description="From a change at the provider to its commit here, over the last 64 changes.")
     unreadable: int
 
@@ -138,6 +143,9 @@ class AccountPage(Shape):
 class EventPage(Shape):
     items: list[EventShape]
     next: str | None
+    source: str | None = Field(description="The calendar that speaks for the space now; null when it has none.")
+    proved_at: AwareDatetime | None = Field(description="When that calendar was last proved in step.")
+    trouble: str = Field(description="What is wrong with it, and what to do; empty when all is well.")
 
 
 class ChangePage(Shape):
@@ -191,8 +199,9 @@ def event_shape(room: RoomView, meeting: Meeting) -> EventShape:
         description=shown.description,
         attendees=[
             AttendeeShape(name=a.party.name, address=a.party.address, role=a.role, response=a.response)
-            for a in shown.attendees
+            for a in shown.attendees[:MOST_ATTENDEES]
         ],
+        attendee_count=len(shown.attendees),
         original_start=shown.original_start,
     )
 
@@ -227,6 +236,7 @@ def calendar_shape(calendar: CalendarFacts) -> CalendarShape:
         verified_at=calendar.verified_at,
         heard_at=calendar.heard_at,
         changed_at=calendar.changed_at,
+        polling=calendar.polling,
         lag=Lag(p50_ms=calendar.lag_p50_ms, p95_ms=calendar.lag_p95_ms),
         unreadable=calendar.unreadable,
     )

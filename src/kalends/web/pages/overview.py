@@ -139,10 +139,14 @@ async def _messages(kit: Kit, request: Request) -> AsyncGenerator[bytes | None]:
     after = _version_of(request.query_params.get("after", ""), follower.run_id)
     seat = follower.sit(None)
     seat.tell([id_ for id_, at in follower.revisions.items() if at > after and id_ in follower.views], follower.views)
+    shown: tuple[str, ...] = ()
     try:
         while not seat.is_closed:
             changed, proved = seat.take()
             now = kit.hub.clock.now()
+            if (rooms := tuple(follower.views)) != shown:
+                yield frame(" ".join(rooms) or " ", event="rooms")  # a page drops what is not among them
+                shown = rooms
             html = [kit.painter.row_text(follower.views[id_], now) for id_ in changed if id_ in follower.views]
             fresh = kit.painter.attention(now)
             if fresh != attention:
@@ -150,8 +154,8 @@ async def _messages(kit: Kit, request: Request) -> AsyncGenerator[bytes | None]:
                 attention = fresh
             if html:
                 yield frame("\n".join(html), id_=f"{follower.run_id}.{follower.version}")
-            rooms = [follower.views[id_] for id_ in (*changed, *proved) if id_ in follower.views]
-            yield proof_frame(rooms, now, named=True)
+            heard = [follower.views[id_] for id_ in (*changed, *proved) if id_ in follower.views]
+            yield proof_frame(heard, now, named=True)
             if not await standing.holds():
                 return
             with suppress(TimeoutError):

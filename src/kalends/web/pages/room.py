@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from kalends.features import words
 from kalends.features.access import PAIRING
 from kalends.features.displays import about, line
 from kalends.features.rooms import RoomView
@@ -62,6 +63,11 @@ def _facts(room: RoomView, now: datetime) -> list[dict[str, str]]:
         ("Account", f"{calendar.account.name}: {account}", full_moment(calendar.account.since, zone)),
         ("In step", said.proof.ago if said.proof else "not yet", said.proof.full if said.proof else ""),
         ("Last change", said.changed.ago if said.changed else "none seen", said.changed.full if said.changed else ""),
+        (
+            "Changes are found",
+            words.found(calendar.polling, calendar.heard_at is not None),
+            "How Kalends learns that something became different",
+        ),
         ("Lag, p50 / p95", said.lag or "not measured yet", "From a change at the provider to its commit here"),
         ("Unreadable", str(calendar.unreadable), "Meetings that could not be read; the others are not affected"),
         ("Time zone", zone.key, ""),

@@ -101,6 +101,20 @@
     });
   }
 
+  // Rooms that were removed leave; new ones come with a message of their own.
+  function keep(data) {
+    const ids = new Set(data.split(" ")), before = all(".room").length;
+    heard = Date.now();
+    all(".room").forEach((row) => { if (!ids.has(row.id.slice(5))) row.remove(); });
+    all(".building").forEach((house) => { if (!house.querySelector(".room")) house.remove(); });
+    const left = all(".room").length, houses = all(".building").length;
+    if (left === before) return;
+    if (!left) { location.reload(); return; }
+    all("[data-size]").forEach((p) => { p.textContent = left + (left === 1 ? " room" : " rooms") + (houses > 1 ? " in " + houses + " buildings" : ""); });
+    tick();
+    filter();
+  }
+
   function again() {
     if (source) source.close();
     source = null;
@@ -114,6 +128,7 @@
     source = new EventSource("/live?after=" + encodeURIComponent(mark));
     source.onopen = () => { wait = 2000; heard = Date.now(); };
     source.onmessage = (m) => { heard = Date.now(); mark = m.lastEventId || mark; show(m.data); };
+    source.addEventListener("rooms", (m) => keep(m.data));
     source.addEventListener("proof", (m) => prove(m.data));
     source.onerror = again;
   }
