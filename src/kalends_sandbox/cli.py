@@ -15,12 +15,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, get_args
 from urllib.parse import urlencode
 
 import click
 
 from kalends_sandbox.exchange import Settings as ExchangeSettings
+from kalends_sandbox.exchange.door import METHODS, Method
+from kalends_sandbox.exchange.ntlm import Protection
+from kalends_sandbox.exchange.releases import RELEASES, ReleaseName
 from kalends_sandbox.sandbox import Plan, Sandbox, opened
 from kalends_sandbox.verbs import VERBS
 from kalends_sandbox.worldfile import SHIPPED, WorldFileBroken
@@ -42,7 +45,9 @@ def main() -> None:
     "--control-port", type=click.IntRange(0, 65535), default=0, help="Port of the control API; 0 takes a free one."
 )
 @click.option(
-    "--tls", type=click.Choice(["self-signed"]), help="Serve Exchange over https with a certificate made now."
+    "--tls",
+    type=click.Choice(["self-signed", "tls-1.0"]),
+    help="Serve Exchange over https with a certificate made now; tls-1.0 offers that version only.",
 )
 @click.option(
     "--tls-folder",
@@ -83,19 +88,49 @@ def main() -> None:
     show_default=True,
     help="Seconds between the heartbeats of a stream; Exchange takes up to 45.",
 )
+@click.option(
+    "--sign-in",
+    default="basic",
+    show_default=True,
+    callback=lambda context, option, value: _methods(value),
+    help=f"How to sign in to Exchange; any of {', '.join(METHODS)}, separated by commas.",
+)
+@click.option(
+    "--extended-protection",
+    type=click.Choice(get_args(Protection)),
+    default="none",
+    show_default=True,
+    help="What NTLM's channel binding must be: not looked at, right if there is one, or there and right.",
+)
+@click.option(
+    "--identity-port", type=click.IntRange(0, 65535), default=0, help="Port of the token endpoint, if oauth is offered."
+)
+@click.option(
+    "--redirect-port", type=click.IntRange(0, 65535), help="Port of plain http that sends Autodiscover on to https."
+)
+@click.option(
+    "--server-version",
+    type=click.Choice(list(RELEASES)),
+    default="2019",
+    show_default=True,
+    help="Which release of Exchange Server this is.",
+)
 @click.option("--until-input-ends", is_flag=True, help="Also end when standard input does: a child whose parent died.")
 def serve(
     world: str, exchange_port: int, control_port: int, tls: str | None, tls_folder: Path | None, seed: int,
     clock_start: str | None, clock_factor: float, clock_origin: float | None, story: bool,
-    story_pace: tuple[float, float], ready_file: Path | None, heartbeat: float, until_input_ends: bool,
+    story_pace: tuple[float, float], ready_file: Path | None, heartbeat: float,
+    sign_in: tuple[Method, ...], extended_protection: Protection, identity_port: int, redirect_port: int | None,
+    server_version: ReleaseName, until_input_ends: bool,
 ) -> None:  # fmt: skip
     """Open a sandbox until SIGINT or SIGTERM. When it is open, one line of JSON says where."""
     if not 0 < story_pace[0] <= story_pace[1]:
         raise click.UsageError("--story-pace takes two numbers of seconds above 0, the smaller one first.")
+    settings = ExchangeSettings(sign_in=sign_in, extended_protection=extended_protection, heartbeat_s=heartbeat)
     with _certificate_folder(tls is not None, tls_folder) as folder:
         plan = Plan(
             world, exchange_port, control_port, folder, seed, _start(clock_start), clock_factor, clock_origin,
-            story, story_pace, ExchangeSettings(heartbeat_s=heartbeat),
+            story, story_pace, settings.as_release(server_version), identity_port, tls == "tls-1.0", redirect_port,
         )  # fmt: skip
         try:
             asyncio.run(_serve(plan, lambda sandbox: _announce(sandbox, ready_file), until_input_ends))
@@ -198,6 +233,14 @@ def _certificate_folder(wanted: bool, folder: Path | None) -> Iterator[Path | No
     else:
         with tempfile.TemporaryDirectory(prefix="kalends-sandbox-") as temporary:
             yield Path(temporary)
+
+
+def _methods(text: str) -> tuple[Method, ...]:
+    wanted = [part.strip().lower() for part in text.split(",") if part.strip()]
+    unknown = [part for part in wanted if part not in METHODS]
+    if unknown or not wanted:
+        raise click.BadParameter(f"{text!r} is no list of methods; there are {', '.join(METHODS)}.")
+    return tuple(method for method in METHODS if method in wanted)
 
 
 def _start(text: str | None) -> datetime | None:

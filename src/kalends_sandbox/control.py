@@ -6,7 +6,7 @@ says. Neighbours: http.py serves it, sandbox.py gives it its port.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from kalends_sandbox.faults import FaultRefused, Faults
 from kalends_sandbox.http import Request, Response
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.post import Post
+from kalends_sandbox.signpost import read_signpost
 from kalends_sandbox.truth import Json, instant
 from kalends_sandbox.verbs import act
 from kalends_sandbox.world import World
@@ -246,6 +247,32 @@ def _drop_subscriptions(call: _Call) -> Json:
     return {"dropped": call.reins.dialect.drop_subscriptions(mailbox)}
 
 
+def _migrate(call: _Call) -> Json:
+    """Mailboxes go to another server: new ids for all they hold, and their subscriptions are gone."""
+    if call.rest != "migrate":
+        raise Refused("Mailboxes can be migrated: POST /mailboxes/migrate.", 404)
+    table = call.table()
+    wanted = table.text("mailbox").lower()
+    table.done()
+    found = [one for one in call.reins.world.mailboxes if fnmatchcase(one.primary, wanted)]
+    if not found:
+        raise Refused(f"No mailbox matches {wanted}.")
+    for mailbox in found:
+        mailbox.migrate()
+        call.reins.dialect.drop_subscriptions(mailbox.primary)
+    return {"migrated": [mailbox.primary for mailbox in found]}
+
+
+def _signpost(call: _Call) -> Json:
+    return asdict(call.reins.world.signpost)
+
+
+def _set_signpost(call: _Call) -> Json:
+    """All of it at once: what is left out goes back to its default."""
+    call.reins.world.signpost = read_signpost(call.table())
+    return _signpost(call)
+
+
 def _requests(call: _Call) -> Json:
     recorded = call.reins.dialect.recorder.calls()
     last = call.one("last")
@@ -278,6 +305,9 @@ _ROUTES: Mapping[tuple[str, str], Callable[[_Call], Json]] = {
     ("POST", "faults"): _add_fault,
     ("DELETE", "faults"): _end_faults,
     ("POST", "subscriptions"): _drop_subscriptions,
+    ("POST", "mailboxes"): _migrate,
+    ("GET", "autodiscover"): _signpost,
+    ("POST", "autodiscover"): _set_signpost,
     ("GET", "requests"): _requests,
     ("POST", "requests"): _keep_requests,
 }

@@ -7,7 +7,9 @@ from kalends_sandbox.item import Response, Sensitivity, ShowAs
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import Day, Pattern
-from kalends_sandbox.world import ServiceAccount
+from kalends_sandbox.rights import Permission
+from kalends_sandbox.signpost import Signpost
+from kalends_sandbox.world import Application, ServiceAccount
 from kalends_sandbox.zones import Zone
 
 
@@ -117,8 +119,11 @@ class Description:
     working_hours: WorkingHours
     timing: Timing
     accounts: tuple[ServiceAccount, ...]
+    applications: tuple[Application, ...]
     buildings: tuple[BuildingSpec, ...]
     rooms: tuple[RoomSpec, ...]
     people: tuple[PersonSpec, ...]
     meetings: tuple[MeetingSpec, ...] = field(default=())
+    permissions: tuple[Permission, ...] = field(default=())
+    signpost: Signpost = field(default_factory=Signpost)
     filling: FillingSpec | None = None

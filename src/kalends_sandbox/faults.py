@@ -5,7 +5,8 @@ per call and how often at most. This module only decides; `http.py` carries out 
 dialect (`exchange/`) turns the rest into its own words.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -40,6 +41,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "http_503": Kind("HTTP 503; retry_after goes out as it is, empty leaves it out.", {"retry_after": "5"}),
         "http_429": Kind("HTTP 429; retry_after goes out as it is, empty leaves it out.", {"retry_after": "5"}),
         "http_401": Kind("The sign-in is refused although it is right."),
+        "ews_blocked": Kind("HTTP 403 with no body: EWS is switched off, as in Exchange Online since October 2026."),
         "reset_before": Kind("The connection is reset; nothing was processed."),
         "html_login_page": Kind("HTTP 200 with a sign-in page instead of an answer."),
         "huge_answer": Kind("An answer of this many bytes.", {"size_bytes": 20_000_000}),
@@ -211,6 +213,20 @@ def afterwards(fault: Fault, response: Response) -> None:
         response.body = _malformed(response.body) if isinstance(response.body, bytes) else _unfinished(response.body)
         return
     response.trouble = _trouble(fault, isinstance(response.body, bytes))
+
+
+async def played(faults: "Faults", operation: str, mailbox: str, answer: Callable[[], Response]) -> Response:
+    """An answer with whatever trouble is due for it: for servers that have no words of their own for any."""
+    fault = faults.strike(INSTEAD, operation, mailbox)
+    if fault is not None:
+        return instead(fault)
+    response = answer()
+    fault = faults.strike(AFTERWARDS, operation, mailbox)
+    if fault is not None:
+        if fault.name == "slow":
+            await asyncio.sleep(fault.number_of("delay_s"))
+        afterwards(fault, response)
+    return response
 
 
 def _trouble(fault: Fault, is_whole: bool) -> Trouble:

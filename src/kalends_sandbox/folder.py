@@ -148,6 +148,17 @@ class Folder:
         self._keep(item)
         return item
 
+    def renew(self) -> None:
+        """The folder and everything in it under new ids, as after a migration. Nobody is told, and readers must start again."""
+        kept = list(self.items.values())
+        self.id, self.change_key = self._ids.folder(), self._ids.change_key()
+        self.items, self._log, self._by_fingerprint, self._by_uid = {}, {}, {}, {}
+        self._tombstones = 0
+        self.sequence += 1
+        self.horizon = self.sequence
+        for item in kept:
+            self.receive(item)
+
     def version(self, item_id: str, change_key: str) -> Item | None:
         """The item as it was under that change key; None when that is too long ago, or never was."""
         known = self.items.get(item_id)

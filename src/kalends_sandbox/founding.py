@@ -81,6 +81,9 @@ def _settle_in(description: Description, world: World) -> None:
         rooms = tuple(room.address for room in description.rooms if room.building == building.name)
         world.room_lists.append(RoomList(building.name, building.list_address, rooms))
     world.accounts.extend(description.accounts)
+    world.applications.extend(description.applications)
+    world.permissions.extend(description.permissions)
+    world.signpost = description.signpost
     for index, account in enumerate(description.accounts, 1):
         if account.mailbox is not None and world.mailbox(account.mailbox) is None:
             raise Unreadable(

@@ -99,6 +99,11 @@ class Request:
     body: bytes
     connection: Connection
 
+    @property
+    def host(self) -> str:
+        """The name it was asked by, with the port if one was said."""
+        return self.headers.get("Host") or "localhost"
+
 
 Body = bytes | AsyncGenerator[bytes, None]
 

@@ -101,6 +101,11 @@ class Mailbox:
         self._tell("moved", item, to, old_item_id=item_id, old_folder=source, at=to.now())
         return item
 
+    def migrate(self) -> None:
+        """To another server: same meetings, same UIDs, but every id of a folder or item is a new one."""
+        for folder in self.folders.values():
+            folder.renew()
+
     def copy(self, item_id: str, to: Folder) -> Item:
         """A second item like it, in another folder or beside it, under an id of its own. KeyError when unknown."""
         source = next((folder for folder in self.folders.values() if item_id in folder.items), None)

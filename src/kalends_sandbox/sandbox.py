@@ -11,15 +11,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from ssl import SSLContext
 
 from kalends_sandbox import worldfile
 from kalends_sandbox.clock import Clock, epoch_seconds, loop_seconds
 from kalends_sandbox.control import Control, Reins
 from kalends_sandbox.exchange import Exchange
 from kalends_sandbox.exchange import Settings as ExchangeSettings
+from kalends_sandbox.exchange.autodiscover import redirector
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.founding import Founded, found
-from kalends_sandbox.http import serve
+from kalends_sandbox.http import Handler, Server, serve
+from kalends_sandbox.identity import Identity, Tokens
 from kalends_sandbox.story import Story
 from kalends_sandbox.tls import Certificate, self_signed
 from kalends_sandbox.truth import Json, instant
@@ -45,6 +48,9 @@ class Plan:
     tells_story: bool = False
     story_pace_s: tuple[float, float] = (2.0, 6.0)
     exchange: ExchangeSettings | None = None
+    identity_port: int | None = 0  # opened only where Exchange takes tokens
+    only_tls_1_0: bool = False  # what old servers offer; clients of today refuse it
+    redirect_port: int | None = None  # plain http that only sends on to https; opened only beside TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Sandbox:
     faults: Faults
     exchange: Exchange
     exchange_url: str
+    token_url: str | None
+    redirect_url: str | None
     control_url: str | None
     certificate: Certificate | None
     background: tuple[asyncio.Task[None], ...]
@@ -64,6 +72,8 @@ class Sandbox:
         world = self.founded.world
         return {
             "exchange": self.exchange_url,
+            "token_url": self.token_url,
+            "redirect": self.redirect_url,
             "control": self.control_url,
             "certificate": self.certificate and {"path": str(self.certificate.path), "sha256": self.certificate.sha256},
             "now": instant(world.clock.now()),
@@ -74,6 +84,7 @@ class Sandbox:
             "people": len(world.people),
             # Invented accounts of an invented organisation: their passwords stand in the world file.
             "accounts": [{"user": one.user, "password": one.password} for one in world.accounts],
+            "applications": [{"client_id": one.client_id, "secret": one.secret} for one in world.applications],
         }
 
 
@@ -85,19 +96,36 @@ async def opened(
     rng = random.Random(plan.seed)  # noqa: S311  # repeatable on purpose
     founded = found(worldfile.load(plan.world), clock or _clock(plan), _own(rng))
     faults = Faults(_own(rng))
-    exchange = Exchange(founded.world, founded.actions.desk, faults, _own(rng), plan.exchange)
-    certificate = self_signed(plan.tls_folder, _own(rng)) if plan.tls_folder else None
+    exchange_rng = _own(rng)
+    certificate = self_signed(plan.tls_folder, _own(rng), is_antique=plan.only_tls_1_0) if plan.tls_folder else None
+    channel = certificate.channel if certificate else None
+    apart = random.Random(f"{plan.seed}: identity")  # noqa: S311  # a new part must not change what the seed made before
+    tokens = Tokens(founded.world, _own(apart))
+    exchange = Exchange(founded.world, founded.actions.desk, faults, exchange_rng, plan.exchange, channel, tokens)
+    identity = Identity(founded.world, faults, tokens, _own(apart))
     context = certificate.context if certificate else None
     control = Control(Reins(founded.world, founded.post, founded.actions, faults, exchange))
-    servers = [await serve(exchange.handle, HOST, plan.exchange_port, context)]
+    servers: list[Server] = []
     background: tuple[asyncio.Task[None], ...] = ()
+
+    async def open_at(handler: Handler, port: int | None, tls: SSLContext | None = None) -> str | None:
+        if port is None:
+            return None
+        servers.append(await serve(handler, HOST, port, tls))
+        return f"{'https' if tls else 'http'}://{HOST}:{servers[-1].port}"
+
     try:
-        if plan.control_port is not None:
-            servers.append(await serve(control.handle, HOST, plan.control_port))
+        exchange_root = await open_at(exchange.handle, plan.exchange_port, context)
+        control_root = await open_at(control.handle, plan.control_port)
+        token_root = await open_at(identity.handle, _identity_port(plan), context)
+        plain = redirector(founded.world, servers[0].port)
+        redirect_root = await open_at(plain, plan.redirect_port if certificate else None)
         background = _start(plan, founded, _own(rng), tell)
-        exchange_url = f"{'https' if certificate else 'http'}://{HOST}:{servers[0].port}/EWS/Exchange.asmx"
-        control_url = f"http://{HOST}:{servers[1].port}" if len(servers) > 1 else None
-        yield Sandbox(founded, faults, exchange, exchange_url, control_url, certificate, background)
+        token_url = token_root and f"{token_root}/{founded.world.tenant_id}/oauth2/v2.0/token"
+        yield Sandbox(
+            founded, faults, exchange, f"{exchange_root}/EWS/Exchange.asmx", token_url, redirect_root, control_root,
+            certificate, background,
+        )  # fmt: skip
     finally:
         for task in background:
             task.cancel()
@@ -116,6 +144,11 @@ def _start(
         return (post,)
     story = Story(founded.world, founded.actions, rng, tell, plan.story_pace_s)
     return post, loop.create_task(story.run(), name="the story")
+
+
+def _identity_port(plan: Plan) -> int | None:
+    takes_tokens = plan.exchange is not None and "oauth" in plan.exchange.sign_in
+    return plan.identity_port if takes_tokens else None
 
 
 def _clock(plan: Plan) -> Clock:

@@ -5,6 +5,7 @@ it.
 """
 
 import random
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from fnmatch import fnmatchcase
 from kalends_sandbox.clock import Clock
 from kalends_sandbox.ids import Ids
 from kalends_sandbox.mailbox import Happening, Mailbox, MailboxKind, Place, WorkingHours, primary_first
+from kalends_sandbox.rights import DEEDS, Permission
+from kalends_sandbox.signpost import Signpost
 from kalends_sandbox.zones import UTC_ZONE, Zone
 
 
@@ -39,6 +42,23 @@ class ServiceAccount:
     password: str
     impersonates: tuple[str, ...] = ()
     mailbox: str | None = None  # the account's own, when it has one
+    is_application: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A registered application, which signs in by tokens. `is_granted`: the administrator consented to its access."""
+
+    client_id: str
+    secret: str
+    name: str = ""
+    impersonates: tuple[str, ...] = ()
+    is_granted: bool = True
+
+    @property
+    def caller(self) -> ServiceAccount:
+        """The application as somebody who calls."""
+        return ServiceAccount(self.client_id, "", self.impersonates, is_application=True)
 
 
 class World:
@@ -54,6 +74,9 @@ class World:
         self.mailboxes: list[Mailbox] = []
         self.room_lists: list[RoomList] = []
         self.accounts: list[ServiceAccount] = []
+        self.applications: list[Application] = []
+        self.permissions: list[Permission] = []
+        self.signpost = Signpost()
         self.listeners: list[Callable[[Happening], None]] = []
         self.mails: Counter[str] = (
             Counter()
@@ -126,12 +149,50 @@ class World:
         wanted = address.strip().lower()
         return next((found for found in self.room_lists if found.address.lower() == wanted), None)
 
+    @property
+    def netbios_domain(self) -> str:
+        """The domain's short name, in front of the backslash."""
+        return self.domain.partition(".")[0][:15].upper() or "SANDBOX"
+
     def account(self, user: str) -> ServiceAccount | None:
-        wanted = user.strip().lower()
-        return next((found for found in self.accounts if found.user.lower() == wanted), None)
+        """By name, `DOMAIN\\name` or `name@domain`: for the world's own domain these are one and the same."""
+        wanted = self._sign_in_name(user)
+        return next((found for found in self.accounts if self._sign_in_name(found.user) == wanted), None)
+
+    def _sign_in_name(self, user: str) -> str:
+        user = user.strip().lower()
+        domain, slash, name = user.rpartition("\\")
+        if not slash or "@" in name:  # `\\name@domain` is a name@domain too
+            name, _, domain = name.partition("@")
+        is_own = domain in ("", self.domain.lower(), self.netbios_domain.lower())
+        return name if is_own else f"{name}@{domain}"
+
+    @property
+    def tenant_id(self) -> str:
+        """The organisation's id at its identity provider."""
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, self.domain))
+
+    def application(self, client_id: str) -> Application | None:
+        wanted = client_id.strip().lower()
+        return next((found for found in self.applications if found.client_id.lower() == wanted), None)
 
     def may_impersonate(self, account: ServiceAccount, mailbox: Mailbox) -> bool:
         return any(self._covers(scope, mailbox) for scope in account.impersonates)
+
+    def permission(self, account: ServiceAccount, acting: Mailbox | None, mailbox: Mailbox) -> Permission | None:
+        """The strongest permission in that mailbox of the account, or of the mailbox in whose name it acts."""
+        found = [
+            one
+            for one in self.permissions
+            if self._is_granted_to(one.user, account, acting)
+            and any(self._covers(scope, mailbox) for scope in one.mailboxes)
+        ]
+        return max(found, key=lambda one: list(DEEDS).index(one.level), default=None)
+
+    def _is_granted_to(self, user: str, account: ServiceAccount, acting: Mailbox | None) -> bool:
+        if acting is not None and user.strip().lower() in acting.addresses:
+            return True
+        return self._sign_in_name(user) == self._sign_in_name(account.user)
 
     def _covers(self, scope: str, mailbox: Mailbox) -> bool:
         if scope.startswith("list:"):

@@ -29,7 +29,9 @@ from kalends_sandbox.item import Response, Sensitivity, ShowAs
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import DAYS, Day
-from kalends_sandbox.world import ServiceAccount
+from kalends_sandbox.rights import Level, Permission
+from kalends_sandbox.signpost import read_signpost
+from kalends_sandbox.world import Application, ServiceAccount
 from kalends_sandbox.written import Table, Unreadable, pattern
 from kalends_sandbox.zones import Zone
 
@@ -98,10 +100,13 @@ def _description(top: Table, file: str) -> Description:
         working_hours=_working_hours(organization.table("working_hours")),
         timing=_timing(top.table("timing")),
         accounts=tuple(_account(table) for table in top.tables("accounts")),
+        applications=tuple(_application(table) for table in top.tables("applications")),
         buildings=tuple(_building(table, domain) for table in top.tables("buildings")),
         rooms=tuple(_room(table, domain, zone, booking) for table in top.tables("rooms")),
         people=tuple(_person(table, domain, zone) for table in top.tables("people")),
         meetings=tuple(_meeting(table) for table in top.tables("meetings")),
+        permissions=tuple(_permission(table) for table in top.tables("permissions")),
+        signpost=read_signpost(top.table("autodiscover")),
         filling=_filling(top.table("filling")) if "filling" in top else None,
     )
     organization.done()
@@ -152,6 +157,28 @@ def _account(table: Table) -> ServiceAccount:
     mailbox = table.optional_text("mailbox")
     found = ServiceAccount(table.text("user"), table.text("password"), table.texts("impersonates"), mailbox)
     table.done()
+    return found
+
+
+def _application(table: Table) -> Application:
+    client_id = table.text("client_id")
+    found = Application(
+        client_id,
+        table.text("secret"),
+        table.text("name", client_id),
+        table.texts("impersonates"),
+        table.flag("granted", True),
+    )
+    table.done()
+    return found
+
+
+def _permission(table: Table) -> Permission:
+    level = cast(Level, table.choice("level", get_args(Level)))
+    found = Permission(table.text("user"), table.texts("mailboxes"), level, table.flag("hides_private", False))
+    table.done()
+    if not found.mailboxes:
+        raise table.refuse("mailboxes", 'says whose calendars are meant: patterns, or "list:ADDRESS" for a room list.')
     return found
 
 

@@ -392,3 +392,79 @@ def test_a_sandbox_that_is_not_there_is_a_sentence():
 
     assert ended.exit_code == 1
     assert "No sandbox answers" in ended.stderr
+
+
+def test_the_signpost_is_set_as_a_whole_and_shown():
+    async def story(call):
+        said = {"external_url": "https://mail.one.example/EWS/Exchange.asmx",
+                "redirects": [{"kind": "address", "target": "@two.example", "mailbox": "ada*"}]}  # fmt: skip
+        done = await call("POST", "/autodiscover", said)
+        shown = await call("GET", "/autodiscover")
+        refused = await call("POST", "/autodiscover", {"redirects": [{"kind": "url"}]})
+        again = await call("POST", "/autodiscover", {})
+        return done, shown, refused, again, call.sandbox.founded.world.signpost
+
+    done, shown, refused, again, signpost = scene(story)
+
+    assert done == shown
+    assert shown[1]["redirects"][0]["target"] == "@two.example"
+    assert shown[1]["grouping"] == "Default-First-Site-Name"
+    assert (refused[0], "redirects[1].target" in refused[1]["error"]) == (400, True)
+    assert again[1]["redirects"] == []
+    assert signpost.external_url == ""
+
+
+def test_a_migration_gives_every_id_anew_and_keeps_every_meeting():
+    async def story(call):
+        ada = call.sandbox.founded.world.mailbox(ADA)
+        before = [one.id for one in ada.folders.values()], list(ada.calendar.items), ada.calendar.sequence
+        uids = [one.uid for one in ada.calendar.items.values()]
+        done = await call("POST", "/mailboxes/migrate", {"mailbox": "ada*"})
+        after = [one.id for one in ada.folders.values()], list(ada.calendar.items), ada.calendar.horizon
+        refused = await call("POST", "/mailboxes/migrate", {"mailbox": "nobody*"})
+        lost = await call("POST", "/mailboxes", {"mailbox": "ada*"})
+        return before, after, uids, [one.uid for one in ada.calendar.items.values()], done, refused[0], lost[0]
+
+    before, after, uids, uids_after, done, refused, lost = scene(story)
+
+    assert done == (200, {"migrated": [ADA]})
+    assert not set(before[0]) & set(after[0])
+    assert not set(before[1]) & set(after[1])
+    assert uids == uids_after != []
+    assert after[2] > before[2]
+    assert (refused, lost) == (400, 404)
+
+
+def test_doors_are_opened_as_the_command_line_says(tmp_path):
+    world = tmp_path / "small.toml"
+    world.write_text(
+        '[organization]\nname = "S"\ndomain = "s.example"\nzone = "UTC"\n[[people]]\nname = "Ann"\n'
+        '[[accounts]]\nuser = "svc"\npassword = "p"\n'
+        '[[applications]]\nclient_id = "app"\nsecret = "s"\nimpersonates = ["ann@*"]\n'
+        '[[permissions]]\nuser = "svc"\nmailboxes = ["ann@*"]\nlevel = "Reviewer"\n'
+    )
+    process = served(
+        "--world", str(world), "--sign-in", "oauth, NTLM", "--extended-protection", "require", "--tls", "self-signed",
+        "--redirect-port", "0", "--server-version", "2016", "--tls-folder", str(tmp_path),
+    )  # fmt: skip
+    try:
+        ready = json.loads(process.stdout.readline())
+        context = ssl.create_default_context(cafile=ready["certificate"]["path"])
+        body = b"grant_type=client_credentials&client_id=app&client_secret=s"
+        body += b"&scope=https%3A%2F%2F127.0.0.1%2F.default"
+        with urllib.request.urlopen(ready["token_url"], body, 10, context=context) as answer:
+            token = json.load(answer)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(ready["exchange"], b"", 10, context=context)
+        with pytest.raises(urllib.error.HTTPError) as plain:
+            urllib.request.urlopen(ready["redirect"] + "/EWS/Exchange.asmx", timeout=10)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+    assert ready["applications"] == [{"client_id": "app", "secret": "s"}]
+    assert token["token_type"] == "Bearer"
+    offers = [value.partition(" ")[0] for value in refused.value.headers.get_all("WWW-Authenticate")]
+    assert offers == ["Bearer", "NTLM"]
+    assert plain.value.code == 403
+    assert CliRunner().invoke(main, ["serve", "--sign-in", "basic,pigeon"]).exit_code == 2

@@ -1,22 +1,18 @@
-"""Who calls, and in whose name: Basic sign-in and the SOAP header's impersonation. Neighbours: world.py knows the rights."""
+"""Who calls, and in whose name: Basic credentials and the SOAP header's impersonation. Neighbours: door.py, world.py."""
 
 import base64
 import binascii
 
 from kalends_sandbox.exchange.soap import Element, Fault, local, t, text_of, unreadable
-from kalends_sandbox.http import Request
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.world import ServiceAccount, World
 from kalends_sandbox.zones import IANA_BY_WINDOWS, Zone, zone
 
 
-def signed_in(world: World, request: Request) -> ServiceAccount | None:
-    """The account of the request's Basic credentials; None when they are missing, unreadable or wrong."""
-    scheme, _, encoded = (request.headers.get("Authorization") or "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
+def basic(world: World, encoded: str) -> ServiceAccount | None:
+    """The account of Basic credentials (RFC 7617); None when they are unreadable or wrong."""
     try:
-        raw = base64.b64decode(encoded.strip(), validate=True)
+        raw = base64.b64decode(encoded, validate=True)
     except binascii.Error:
         return None
     try:
@@ -30,6 +26,11 @@ def signed_in(world: World, request: Request) -> ServiceAccount | None:
 def acting_for(world: World, account: ServiceAccount, header: Element | None) -> tuple[Mailbox | None, bool]:
     """The mailbox in whose name the call is made and whether that is impersonation; faults as Exchange words them."""
     wish = header.find(f"{t('ExchangeImpersonation')}/{t('ConnectingSID')}") if header is not None else None
+    if wish is None and account.is_application:
+        raise Fault(
+            "ErrorInvalidExchangeImpersonationHeaderData",
+            "ExchangeImpersonation SOAP header must be present for this type of OAuth token.",
+        )
     if wish is None:
         own = world.mailbox(account.mailbox) if account.mailbox else None
         return own, False

@@ -1,5 +1,7 @@
 """GetFolder and FindFolder, and how any request names a folder. Neighbours: mailbox.py holds the folders."""
 
+from collections.abc import Mapping
+
 from kalends_sandbox.exchange.shapes import FolderShape, folder_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -35,29 +37,29 @@ def target(site: Site, call: Call, element: Element) -> tuple[Mailbox, Folder]:
     folder_id = need_attribute(element, "Id")
     if not folder_id.startswith("AQMk"):
         raise Refusal("ErrorInvalidIdMalformed", "Id is malformed.")
-    mailbox = call.acting_mailbox()
-    folder = mailbox.folder(folder_id)
-    if folder is None:
-        raise Refusal("ErrorFolderNotFound", "The specified folder could not be found in the store.")
-    return mailbox, folder
+    for mailbox in call.reach.mailboxes():
+        folder = mailbox.folder(folder_id)
+        if folder is not None:
+            call.reach.check(mailbox, folder)
+            return mailbox, folder
+    raise Refusal("ErrorFolderNotFound", "The specified folder could not be found in the store.")
 
 
 def _distinguished(site: Site, call: Call, element: Element) -> tuple[Mailbox, Folder]:
     name = need_attribute(element, "Id")
     address = text_of(element.find(f"{t('Mailbox')}/{t('EmailAddress')}"))
-    mailbox = _addressed(site, call, address) if address else call.acting_mailbox()
+    mailbox = _addressed(site, address) if address else call.acting_mailbox()
     folder = next((folder for kind, folder in mailbox.folders.items() if kind == name), None)
     if folder is None:
         raise Refusal("ErrorFolderNotFound", "The specified folder could not be found in the store.")
+    call.reach.check(mailbox, folder)
     return mailbox, folder
 
 
-def _addressed(site: Site, call: Call, address: str) -> Mailbox:
+def _addressed(site: Site, address: str) -> Mailbox:
     mailbox = site.world.mailbox(address)
     if mailbox is None:
         raise Refusal("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
-    if mailbox is not call.acting:
-        raise Refusal("ErrorAccessDenied", "Access is denied. Check credentials and try again.")
     return mailbox
 
 
@@ -65,7 +67,7 @@ def folder_id(folder: Folder, name: str = "FolderId") -> str:
     return f"<t:{name} Id={attribute(folder.id)} ChangeKey={attribute(folder.change_key)}/>"
 
 
-def folder_element(mailbox: Mailbox, folder: Folder, shape: FolderShape) -> str:
+def folder_element(call: Call, mailbox: Mailbox, folder: Folder, shape: FolderShape) -> str:
     """The folder with the properties asked for, in the schema's order."""
     kind = "CalendarFolder" if folder.kind == "calendar" else "Folder"
     rows = (
@@ -75,16 +77,15 @@ def folder_element(mailbox: Mailbox, folder: Folder, shape: FolderShape) -> str:
         ("folder:DisplayName", leaf("DisplayName", folder.name)),
         ("folder:TotalCount", leaf("TotalCount", str(folder.count))),
         ("folder:ChildFolderCount", leaf("ChildFolderCount", str(len(_below(mailbox, folder, deep=False))))),
-        ("folder:EffectiveRights", _rights()),
+        ("folder:EffectiveRights", _rights(call.reach.rights(mailbox, folder))),
         ("folder:DistinguishedFolderId", leaf("DistinguishedFolderId", folder.kind)),
         ("folder:UnreadCount", leaf("UnreadCount", str(folder.unread)) if kind == "Folder" else ""),
     )
     return f"<t:{kind}>{''.join(xml for uri, xml in rows if uri in shape)}</t:{kind}>"
 
 
-def _rights() -> str:
-    names = ("CreateAssociated", "CreateContents", "CreateHierarchy", "Delete", "Modify", "Read", "ViewPrivateItems")
-    return f"<t:EffectiveRights>{''.join(flag(name, True) for name in names)}</t:EffectiveRights>"
+def _rights(rights: Mapping[str, bool]) -> str:
+    return f"<t:EffectiveRights>{''.join(flag(name, value) for name, value in rights.items())}</t:EffectiveRights>"
 
 
 def _below(mailbox: Mailbox, folder: Folder, deep: bool) -> list[Folder]:
@@ -99,7 +100,7 @@ def get_folder(site: Site, call: Call) -> str:
     messages = []
     for wanted in some(need(call.element, m("FolderIds"))):
         try:
-            found = folder_element(*target(site, call, wanted), shape)
+            found = folder_element(call, *target(site, call, wanted), shape)
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Folders/>"))
         else:
@@ -120,19 +121,19 @@ def find_folder(site: Site, call: Call) -> str:
             messages.append(failure(call.operation, refusal))
         else:
             found = _below(mailbox, folder, deep)
-            messages.append(success(call.operation, _page(call.element, mailbox, found, shape)))
+            messages.append(success(call.operation, _page(call, mailbox, found, shape)))
     return answer(call.operation, messages)
 
 
-def _page(element: Element, mailbox: Mailbox, found: list[Folder], shape: FolderShape) -> str:
-    view = element.find(m("IndexedPageFolderView"))
+def _page(call: Call, mailbox: Mailbox, found: list[Folder], shape: FolderShape) -> str:
+    view = call.element.find(m("IndexedPageFolderView"))
     offset, limit = 0, len(found)
     if view is not None:
         offset = need_number(need_attribute(view, "Offset"), "Offset", 0, 2**31 - 1)
         limit = need_number(view.get("MaxEntriesReturned", "1000"), "MaxEntriesReturned", 1, 2**31 - 1)
     page = found[offset : offset + limit]
     is_last = offset + len(page) >= len(found)
-    inside = "".join(folder_element(mailbox, folder, shape) for folder in page)
+    inside = "".join(folder_element(call, mailbox, folder, shape) for folder in page)
     return (
         f'<m:RootFolder IndexedPagingOffset="{offset + len(page)}" TotalItemsInView="{len(found)}" '
         f'IncludesLastItemInRange="{str(is_last).lower()}"><t:Folders>{inside}</t:Folders></m:RootFolder>'

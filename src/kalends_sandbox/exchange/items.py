@@ -24,6 +24,8 @@ from kalends_sandbox.exchange.soap import (
     success,
     unreadable,
 )
+from kalends_sandbox.folder import Folder
+from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.zones import Zone
 
 _NOT_FOUND = ("ErrorItemNotFound", "The specified object was not found in the store.")
@@ -73,14 +75,23 @@ def check_id(item_id: str) -> None:
 
 def by_id(call: Call, item_id: str) -> Held:
     check_id(item_id)
-    mailbox = call.acting_mailbox()
-    for folder in mailbox.folders.values():
-        if item_id in folder.items:
-            return Held(mailbox, folder, folder.items[item_id])
-        original = folder.original_of(item_id)
-        if original is not None and original[1] not in original[0].deleted:
-            return Held(mailbox, folder, *original)
+    for mailbox, folder in call.reach.places():
+        held = _in_folder(mailbox, folder, item_id)
+        if held is not None:
+            call.reach.check(mailbox, folder)
+            if not call.reach.shows(mailbox, held.one):
+                break
+            return held
     raise Refusal(*_NOT_FOUND)
+
+
+def _in_folder(mailbox: Mailbox, folder: Folder, item_id: str) -> Held | None:
+    if item_id in folder.items:
+        return Held(mailbox, folder, folder.items[item_id])
+    original = folder.original_of(item_id)
+    if original is None or original[1] in original[0].deleted:
+        return None
+    return Held(mailbox, folder, *original)
 
 
 def _nth(of: Held, index: int) -> Held:
@@ -107,11 +118,10 @@ def _nth(of: Held, index: int) -> Held:
 def _master(call: Call, occurrence_id: str) -> Held:
     """The series of an occurrence. A deleted occurrence leads to it too."""
     check_id(occurrence_id)
-    mailbox = call.acting_mailbox()
-    for folder in mailbox.folders.values():
+    for _, folder in call.reach.places():
         original = folder.original_of(occurrence_id)
         if original is not None:
-            return Held(mailbox, folder, original[0])
+            return by_id(call, original[0].item_id)
         if occurrence_id in folder.items:
             raise Refusal(
                 "ErrorCalendarCannotUseIdForOccurrenceId",

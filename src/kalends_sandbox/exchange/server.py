@@ -1,6 +1,5 @@
-"""The handler of `/EWS/Exchange.asmx`: sign-in, impersonation, faults, dispatch on the Body's first child, counting."""
+"""The handler of Exchange's paths: the door, impersonation, faults, dispatch on the Body's first child, counting."""
 
-import re
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from random import Random
@@ -9,6 +8,7 @@ from typing import Final
 from kalends_sandbox.desk import Desk
 from kalends_sandbox.exchange import (
     access,
+    autodiscover,
     configuration,
     convert,
     create,
@@ -24,13 +24,18 @@ from kalends_sandbox.exchange import (
     trouble,
     update,
 )
+from kalends_sandbox.exchange.autodiscover import Autodiscover
+from kalends_sandbox.exchange.door import Door
 from kalends_sandbox.exchange.nodes import OVERRIDE_COOKIE, Nodes, cookie_of
 from kalends_sandbox.exchange.notifications import Notifier
+from kalends_sandbox.exchange.reach import Reach
 from kalends_sandbox.exchange.recorder import Recorded, Recorder
+from kalends_sandbox.exchange.releases import release_of
 from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.http import Request, Response
+from kalends_sandbox.identity import Tokens
 from kalends_sandbox.world import ServiceAccount, World
 
 PATH: Final = "/ews/exchange.asmx"
@@ -57,24 +62,38 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
 }
 STREAMING: Final = "GetStreamingEvents"
 
-_VERSION: Final = re.compile(r"Exchange20\d\d(_SP\d)?|V20\d\d_\d\d_\d\d")
+_REVOKED: Final = '2000001;reason="The token was revoked.";error_category="invalid_token"'  # by the fault http_401
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
 
 
 class Exchange:
-    """One Exchange organisation over a world. Give `handle` to `http.serve`; `close` lets go of the world."""
+    """One Exchange organisation over a world. Give `handle` to `http.serve`; `close` lets go of the world.
 
-    def __init__(self, world: World, desk: Desk, faults: Faults, rng: Random, settings: Settings | None = None) -> None:
+    `channel` is the binding of the TLS certificate that it is served with (tls.py); `tokens` are those that it believes.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        desk: Desk,
+        faults: Faults,
+        rng: Random,
+        settings: Settings | None = None,
+        channel: bytes | None = None,
+        tokens: Tokens | None = None,
+    ) -> None:
         settings = settings or Settings()
+        self._door = Door(world, rng, settings.sign_in, channel, tokens)
         self.nodes = Nodes(settings, rng, lambda address: _primary(world, address))
         self.site = Site(world, desk, faults, rng, settings, self.nodes, world.clock.now())
+        self._tokens = tokens
         self.recorder = Recorder()
         self._notifier = Notifier(self.nodes, faults, rng, settings)
         world.listeners.append(self._notifier.hear)
         self._calls: Counter[tuple[str, str]] = Counter()
         self._running: Counter[tuple[str, str]] = Counter()
-        self._refused_sign_ins = 0
         self._visitors = 0
+        self._autodiscover = Autodiscover(self.site, self._door, self._count)
 
     def close(self) -> None:
         """No more notifications. Calls are the HTTP server's to end."""
@@ -97,18 +116,21 @@ class Exchange:
             "calls_by_mailbox": by_mailbox,
             "streams_open": self.nodes.streams_open,
             "subscriptions": self.nodes.subscriptions_alive(),
-            "refused_sign_ins": self._refused_sign_ins,
+            "refused_sign_ins": self._door.refused,
+            "tokens_issued": self._tokens.issued if self._tokens is not None else 0,
         }
 
     async def handle(self, request: Request) -> Response:
-        if request.path.lower() != PATH:
+        path = request.path.lower()
+        if path in (autodiscover.SOAP_PATH, autodiscover.POX_PATH):
+            return await self._autodiscover.handle(request)
+        if path != PATH:
             return Response(
                 404, [("Content-Type", "text/plain")], b"Exchange Web Services live at /EWS/Exchange.asmx.\n"
             )
-        account = access.signed_in(self.site.world, request)
-        if account is None:
-            self._refused_sign_ins += 1
-            return trouble.unauthorized()
+        account = self._door.admit(request, self.site.settings.extended_protection)
+        if isinstance(account, Response):
+            return account
         if request.method != "POST":
             return Response(405, [("Allow", "POST"), ("Content-Type", "text/plain")], b"Ask by POST.\n")
         recorded = self.recorder.begin(request.body)
@@ -125,19 +147,26 @@ class Exchange:
         if element.tag != soap.m(operation) or (operation not in OPERATIONS and operation != STREAMING):
             raise soap.unreadable(f"the operation {operation} does not exist on this server")
         version = header.find(soap.t("RequestServerVersion")) if header is not None else None
-        if version is not None and not _VERSION.fullmatch(version.get("Version", "")):
+        known = release_of(self.site.settings.build).known
+        if version is not None and version.get("Version", "") not in known:
             raise soap.Fault("ErrorInvalidServerVersion", "The requested server version is not valid.")
         acting, is_impersonating = access.acting_for(self.site.world, account, header)
-        call = Call(operation, element, request, account, acting, is_impersonating, access.context_zone(header))
+        reach = Reach(self.site.world, account, acting, operation)
+        call = Call(operation, element, request, account, acting, is_impersonating, access.context_zone(header), reach)
         recorded.mailbox = call.mailbox
-        self._calls[operation, call.mailbox] += 1
+        self._count(operation, call.mailbox)
         return call
+
+    def _count(self, operation: str, mailbox: str) -> None:
+        self._calls[operation, mailbox] += 1
 
     async def _guarded(self, call: Call, recorded: Recorded) -> Response:
         """The answer, or what a fault makes of it."""
         fault = self.site.faults.strike(trouble.INSTEAD, call.operation, call.mailbox)
         if fault is not None:
             recorded.fault = fault.name
+            if fault.name == "http_401":
+                return self._door.refusal(call.request, _REVOKED if call.account.is_application else None)
             return trouble.instead(fault, call, self.site)
         if self.site.faults.strike(("drop_subscriptions",), call.operation, call.mailbox):
             self.nodes.drop(call.mailbox or "*")

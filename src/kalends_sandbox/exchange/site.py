@@ -6,8 +6,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from kalends_sandbox.desk import Desk
+from kalends_sandbox.exchange.reach import Reach, no_mailbox
 from kalends_sandbox.exchange.settings import Settings
-from kalends_sandbox.exchange.soap import Element, Refusal
+from kalends_sandbox.exchange.soap import Element
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.http import Request
 from kalends_sandbox.mailbox import Mailbox
@@ -42,6 +43,7 @@ class Call:
     acting: Mailbox | None
     is_impersonating: bool
     zone: Zone | None  # of the request's TimeZoneContext
+    reach: Reach
 
     @property
     def charged(self) -> str:
@@ -57,9 +59,5 @@ class Call:
 
     def acting_mailbox(self) -> Mailbox:
         if self.acting is None:
-            raise Refusal(
-                "ErrorMissingEmailAddress",
-                "When making a request as an account that does not have a mailbox, you must specify the mailbox "
-                "primary SMTP address for any distinguished folder Ids.",
-            )
+            raise no_mailbox()
         return self.acting

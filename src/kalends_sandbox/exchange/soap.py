@@ -10,6 +10,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from lxml import etree
 
+from kalends_sandbox.exchange.releases import release_of
+
 SOAP: Final = "http://schemas.xmlsoap.org/soap/envelope/"
 MESSAGES: Final = "http://schemas.microsoft.com/exchange/services/2006/messages"
 TYPES: Final = "http://schemas.microsoft.com/exchange/services/2006/types"
@@ -68,8 +70,8 @@ def local(element: Element) -> str:
     return str(element.tag).rpartition("}")[2]
 
 
-def read_envelope(body: bytes) -> tuple[Element | None, Element]:
-    """The SOAP Header, if any, and the Body's first child. Entities, DTDs and the network are off."""
+def read_document(body: bytes) -> Element:
+    """The root of a document; a fault when it cannot be read. Entities, DTDs and the network are off."""
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
     )
@@ -79,6 +81,12 @@ def read_envelope(body: bytes) -> tuple[Element | None, Element]:
         raise unreadable(f"it is not well-formed XML ({error.msg})") from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise unreadable("a document type declaration is not allowed")
+    return root
+
+
+def read_envelope(body: bytes) -> tuple[Element | None, Element]:
+    """The SOAP Header, if any, and the Body's first child."""
+    root = read_document(body)
     if root.tag != f"{{{SOAP}}}Envelope":
         raise unreadable("the root element is not a SOAP envelope")
     content = root.find(f"{{{SOAP}}}Body")
@@ -157,7 +165,7 @@ def flag(name: str, value: bool) -> str:
 def version_attributes(build: tuple[int, int, int, int]) -> str:
     names = ("MajorVersion", "MinorVersion", "MajorBuildNumber", "MinorBuildNumber")
     numbers = " ".join(f'{name}="{number}"' for name, number in zip(names, build, strict=True))
-    return f'{numbers} Version="V2017_07_11"'
+    return f'{numbers} Version="{release_of(build).version}"'
 
 
 def envelope(content: str, build: tuple[int, int, int, int]) -> bytes:

@@ -10,7 +10,7 @@ from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.faults import Fault
 from kalends_sandbox.http import Response
 
-INSTEAD: Final = (*faults.INSTEAD, "server_busy", "http_401", "huge_answer")
+INSTEAD: Final = (*faults.INSTEAD, "server_busy", "http_401", "ews_blocked", "huge_answer")  # the door answers http_401
 AFTERWARDS: Final = faults.AFTERWARDS
 
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
@@ -18,15 +18,11 @@ _BUSY: Final = "The server cannot service this request right now. Try again late
 _PIECE: Final = b"x" * 65_536
 
 
-def unauthorized() -> Response:
-    headers = [("WWW-Authenticate", 'Basic realm="Exchange"'), ("Content-Type", "text/plain")]
-    return Response(401, headers, b"Sign in with Basic credentials of a service account.\n")
-
-
 def instead(fault: Fault, call: Call, site: Site) -> Response:
     """The answer in place of the real one, for the kinds in INSTEAD."""
-    if fault.name == "http_401":
-        return unauthorized()
+    if fault.name == "ews_blocked":
+        node = site.nodes.route(call.request.headers, call.account.user).name
+        return Response(403, [("X-CalculatedBETarget", node), ("X-BackEndHttpStatus", "403")])
     if fault.name == "server_busy":
         return _busy(fault, call, site)
     if fault.name == "huge_answer":

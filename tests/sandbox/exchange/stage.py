@@ -18,6 +18,7 @@ from kalends_sandbox.attendant import Attendant
 from kalends_sandbox.clock import Clock
 from kalends_sandbox.exchange import Exchange, Settings
 from kalends_sandbox.faults import Faults
+from kalends_sandbox.identity import Tokens
 from kalends_sandbox.item import Item
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.place import Place
@@ -141,7 +142,12 @@ def _world(clock: Clock, rng: random.Random) -> World:
 
 @asynccontextmanager
 async def staged(
-    seed: int = 1, settings: Settings | None = None, ssl: SSLContext | None = None, judged: bool = True
+    seed: int = 1,
+    settings: Settings | None = None,
+    ssl: SSLContext | None = None,
+    judged: bool = True,
+    channel: bytes | None = None,
+    tokens_of: Callable[[World], Tokens] | None = None,
 ) -> AsyncIterator[Stage]:
     rng = random.Random(seed)
     world = _world(Clock(TODAY), rng)
@@ -149,7 +155,9 @@ async def staged(
     Attendant(world, post)
     faults = Faults(random.Random(seed))
     actions = Actions(world, post)
-    exchange = Exchange(world, actions.desk, faults, random.Random(seed), settings)
+    exchange = Exchange(
+        world, actions.desk, faults, random.Random(seed), settings, channel, tokens_of and tokens_of(world)
+    )
     exchange.recorder.keep(10_000)
     server = await http.serve(exchange.handle, "127.0.0.1", 0, ssl)
     scheme = "https" if ssl else "http"

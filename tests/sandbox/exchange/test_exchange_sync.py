@@ -7,6 +7,7 @@ import pytest
 from lxml import etree
 
 from kalends_sandbox.actions import Change
+from kalends_sandbox.recurrence import Daily, Recurrence
 from sandbox.exchange import wire
 from sandbox.exchange.stage import Stage, staged, words
 
@@ -197,3 +198,31 @@ async def test_a_state_can_be_lost_on_demand_but_a_first_reading_cannot() -> Non
             ["ErrorInvalidSyncStateData"],
             ["NoError"],
         ]
+
+
+@pytest.mark.asyncio
+async def test_after_a_migration_old_ids_and_states_are_worth_nothing_and_a_new_reading_finds_the_same_meetings() -> (
+    None
+):
+    async with staged(47) as stage:
+        mine, copy = stage.book()
+        assert stage.room.calendar is not None
+        folder = f'<t:FolderId Id="{stage.room.calendar.id}"/>'
+        state = str((await stage.in_room(wire.sync())).findtext(".//m:SyncState", namespaces=wire.NS))
+        series = stage.actions.create(
+            stage.ann.primary, "Daily", stage.at(1), stage.at(1, 1), rooms=[stage.room.primary],
+            recurrence=Recurrence(Daily(1), stage.at(1).date(), count=3),
+        )  # fmt: skip
+        stage.post.settle()
+
+        stage.room.migrate()
+
+        assert wire.codes(await stage.in_room(wire.get_item(copy.item_id))) == ["ErrorItemNotFound"]
+        assert wire.codes(await stage.in_room(wire.sync(folder=folder))) == ["ErrorSyncFolderNotFound"]
+        assert wire.codes(await stage.in_room(wire.sync(state))) == ["ErrorInvalidSyncStateData"]
+        anew = await stage.in_room(wire.sync(fields="calendar:UID"))
+        assert set(wire.texts(anew, ".//t:UID")) == {mine.uid, series.uid}
+        view = await stage.in_room(wire.calendar_view("2026-11-21T00:00:00Z", "2026-11-30T00:00:00Z"))
+        occurrences = [str(one.get("Id")) for one in view.iterfind(".//t:ItemId", wire.NS)]
+        assert len(occurrences) == 3
+        assert set(wire.codes(await stage.in_room(wire.get_item(*occurrences)))) == {"NoError"}

@@ -10,13 +10,15 @@ from kalends_sandbox import http
 from kalends_sandbox.actions import Actions, Change
 from kalends_sandbox.attendant import Attendant
 from kalends_sandbox.clock import Clock
-from kalends_sandbox.exchange import Exchange
+from kalends_sandbox.exchange import Exchange, Settings
 from kalends_sandbox.faults import Faults
+from kalends_sandbox.identity import Tokens
 from kalends_sandbox.post import Post
-from kalends_sandbox.world import ServiceAccount, World
+from kalends_sandbox.world import Application, ServiceAccount, World
 from kalends_sim.loop import SimLoop
 from kalends_sim.simulation import run
 from sandbox.exchange import wire
+from sandbox.exchange.line import connected
 
 
 async def half_an_hour(loop: SimLoop) -> tuple[list[str], float]:
@@ -68,3 +70,41 @@ def test_half_an_hour_of_streaming_takes_no_time_and_repeats_exactly() -> None:
     assert everything.count("<m:ConnectionStatus>OK") > 14
     assert everything.endswith("</Envelope>")
     assert "<m:ConnectionStatus>Closed" in seen[-1]
+
+
+async def signing_in(loop: SimLoop) -> list[object]:
+    rng = random.Random(1)
+    world = World(Clock(datetime(2026, 11, 20, 8, tzinfo=UTC), 1.0, loop.time), rng, "north.example")
+    ann = world.add_mailbox("Ann", "ann@north.example")
+    world.accounts.append(ServiceAccount("svc", "pw", ("*",)))
+    world.applications.append(Application("app", "secret", impersonates=("*",)))
+    tokens = Tokens(world, rng)
+    actions = Actions(world, Post(world, rng))
+    exchange = Exchange(world, actions.desk, Faults(rng), rng, Settings(sign_in=("ntlm", "oauth")), tokens=tokens)
+    server = await http.serve(exchange.handle, "127.0.0.1", 8443)
+    body = wire.envelope(wire.sync(), ann.primary)
+    seen: list[object] = []
+    async with connected(f"http://127.0.0.1:{server.port}/EWS/Exchange.asmx") as line:
+        challenge = await line.challenge("svc", "pw")
+        seen.append(challenge.all("WWW-Authenticate"))
+        seen.append((await line.post(body, line.response(challenge))).status)
+        await asyncio.sleep(200)
+        seen.append((await line.post(body)).status)
+    async with connected(f"http://127.0.0.1:{server.port}/EWS/Exchange.asmx") as line:
+        bearer = "Bearer " + tokens.issue(world.applications[0], "https://mail.north.example", "here")
+        seen.append((bearer, (await line.post(body, bearer)).status))
+        for _ in range(20):
+            await asyncio.sleep(200)
+            seen.append((await line.post(body, bearer)).status)
+    await server.close()
+    exchange.close()
+    return seen
+
+
+def test_signing_in_needs_no_clock_and_no_randomness_but_the_worlds() -> None:
+    one, two = (run(signing_in, seed=6).result for _ in range(2))
+
+    assert one == two
+    assert one[1:3] == [200, 200]
+    assert one[3][1] == 200  # type: ignore[index]
+    assert one[4:] == [200] * 19 + [401]  # an hour and five minutes of grace

@@ -238,6 +238,19 @@ async def test_a_fault_strikes_only_the_mailbox_and_operation_it_names() -> None
         assert [answer.status for answer in answers] == [503, 200, 200]
 
 
+@pytest.mark.asyncio
+async def test_ews_that_is_switched_off_answers_403_without_a_word() -> None:
+    async with staged(127) as stage:
+        stage.faults.add("ews_blocked", mailbox="room1@*")
+
+        blocked = await stage.ask(wire.subscribe(), stage.room.primary)
+        elsewhere = await stage.ask(ROOMS, stage.ann.primary)
+
+        assert (blocked.status, blocked.content) == (403, b"")
+        assert elsewhere.status == 200
+        assert subscriptions(stage) == 0
+
+
 ELSEWHERE = {
     "drop_subscriptions": "server.py",
     "invalid_sync_state": "sync.py",
