@@ -22,6 +22,7 @@ class RoomSpec:
     aliases: tuple[str, ...]
     rules: BookingRules
     zone: Zone
+    working_hours: WorkingHours
     has_calendar: bool
 
 

@@ -22,6 +22,7 @@ from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.place import Place
 from kalends_sandbox.post import Post
 from kalends_sandbox.recurrence import DAYS, Recurrence
+from kalends_sandbox.room_actions import RoomActions
 from kalends_sandbox.world import RoomList, World
 from kalends_sandbox.worldfile import WorldFileBroken
 from kalends_sandbox.written import Unreadable
@@ -33,18 +34,20 @@ _SEARCHED = timedelta(days=800)
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """A world that lives: with its post, its attendants and the hands that act in it."""
+    """A world that lives: with its post, its attendant and the hands that act in it."""
 
     world: World
     post: Post
     actions: Actions
+    rooms: RoomActions
+    attendant: Attendant
 
 
 def found(description: Description, clock: Clock, rng: random.Random) -> Founded:
     """The described world, as it stands on the clock's day. WorldFileBroken when a meeting cannot be as described."""
     world = World(clock, rng, description.domain, description.name, description.zone)
     post = Post(world, _own(rng), description.timing)
-    Attendant(world, post)
+    attendant = Attendant(world, post)
     actions = Actions(world, post)
     try:
         _settle_in(description, world)
@@ -56,7 +59,9 @@ def found(description: Description, clock: Clock, rng: random.Random) -> Founded
     if description.filling is not None:
         fill(description.filling, world, _own(rng))
     world.mails.clear()  # what stood before the sandbox began was not sent by anybody in it
-    return Founded(world, post, actions)
+    post.log.clear()
+    attendant.watch()
+    return Founded(world, post, actions, RoomActions(world, post), attendant)
 
 
 def _own(rng: random.Random) -> random.Random:
@@ -69,7 +74,7 @@ def _settle_in(description: Description, world: World) -> None:
     for room in description.rooms:
         place = Place(room.building, room.floor, room.capacity, room.features, room.rules)
         world.add_mailbox(
-            room.name, room.address, "room", aliases=room.aliases, zone=room.zone, working_hours=hours,
+            room.name, room.address, "room", aliases=room.aliases, zone=room.zone, working_hours=room.working_hours,
             place=place, with_calendar=room.has_calendar,
         )  # fmt: skip
     for person in description.people:

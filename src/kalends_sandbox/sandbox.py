@@ -88,7 +88,7 @@ async def opened(
     exchange = Exchange(founded.world, founded.actions.desk, faults, _own(rng), plan.exchange)
     certificate = self_signed(plan.tls_folder, _own(rng)) if plan.tls_folder else None
     context = certificate.context if certificate else None
-    control = Control(Reins(founded.world, founded.post, founded.actions, faults, exchange))
+    control = Control(Reins(founded, faults, exchange))
     servers = [await serve(exchange.handle, HOST, plan.exchange_port, context)]
     background: tuple[asyncio.Task[None], ...] = ()
     try:

@@ -55,9 +55,7 @@ class World:
         self.room_lists: list[RoomList] = []
         self.accounts: list[ServiceAccount] = []
         self.listeners: list[Callable[[Happening], None]] = []
-        self.mails: Counter[str] = (
-            Counter()
-        )  # by kind: invitation, update, cancellation, acceptance, refusal, tentative
+        self.mails: Counter[str] = Counter()  # by kind, as post.py has them
         self._by_address: dict[str, Mailbox] = {}
         self._by_upn: dict[str, Mailbox] = {}
         self._by_sid: dict[str, Mailbox] = {}
