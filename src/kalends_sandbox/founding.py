@@ -6,7 +6,7 @@ what it would have become. Neighbours: worldfile.py and description.py before, s
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -183,7 +183,15 @@ class _Diary:
         return organizer.zone if spec.zone_id is None else replace(organizer.zone, id=spec.zone_id)
 
     def _addresses(self, spec: MeetingSpec, names: Sequence[str]) -> list[str]:
-        return [self._who(spec, name).primary if "@" not in name else name for name in names]
+        return [address for name in names for address in self._named(spec, name)]
+
+    def _named(self, spec: MeetingSpec, name: str) -> Iterator[str]:
+        """An address stays as it is, even that of a stranger; `*` is everybody but the organizer."""
+        if name == "*":
+            organizer = self._who(spec, spec.organizer)
+            yield from (one.primary for one in self._world.people if one is not organizer and one.calendar is not None)
+        else:
+            yield name if "@" in name else self._who(spec, name).primary
 
     def _who(self, spec: MeetingSpec, name: str) -> Mailbox:
         known = self._by_name.get(name.casefold()) or self._world.mailbox(name)

@@ -7,13 +7,13 @@ which the sandbox's clock starts, so that a world always looks lived in today.
 """
 
 import tomllib
-import unicodedata
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import cast, get_args
 
 from kalends_sandbox.booking_settings import rules, working_hours
+from kalends_sandbox.crowd import crowd, local_part
 from kalends_sandbox.description import (
     BuildingSpec,
     ChangeSpec,
@@ -32,10 +32,8 @@ from kalends_sandbox.world import ServiceAccount
 from kalends_sandbox.written import Table, Unreadable, pattern
 from kalends_sandbox.zones import Zone
 
-SHIPPED = ("demo", "one-mailbox")
+SHIPPED = ("demo", "one-mailbox", "large")
 MAX_FILE_BYTES = 4_000_000
-# Letters that Unicode does not take apart into a plain one and a mark.
-_PLAIN_LETTERS = {ord(letter): plain for letter, plain in zip("øØłŁßæÆđðþıœ", "oOlLsaAddtio", strict=True)}
 _ANSWERS = ("Accept", "Tentative", "Decline", "NoResponseReceived")
 
 
@@ -76,20 +74,13 @@ def read(text: str, file: str) -> Description:
         raise WorldFileBroken.at(file, error) from error
 
 
-def local_part(name: str) -> str:
-    """A name as the front of an address: "Zoë Ångström" becomes zoe.angstrom."""
-    folded = name.translate(_PLAIN_LETTERS)
-    plain = unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode().lower()
-    words = ("".join(letter for letter in word if letter.isalnum() or letter == "-") for word in plain.split())
-    return ".".join(word for word in words if word)
-
-
 def _description(top: Table, file: str) -> Description:
     organization = top.table("organization")
     domain = organization.text("domain").lower()
     zone = organization.windows_zone("zone")
     hours = working_hours(organization.table("working_hours"), WorkingHours(end_minute=18 * 60))
     booking = rules(top.table("booking"), BookingRules())
+    many = crowd(top, domain, zone, booking, hours)
     described = Description(
         file=file,
         name=organization.text("name"),
@@ -98,9 +89,9 @@ def _description(top: Table, file: str) -> Description:
         working_hours=hours,
         timing=_timing(top.table("timing")),
         accounts=tuple(_account(table) for table in top.tables("accounts")),
-        buildings=tuple(_building(table, domain) for table in top.tables("buildings")),
-        rooms=tuple(_room(table, domain, zone, booking, hours) for table in top.tables("rooms")),
-        people=tuple(_person(table, domain, zone) for table in top.tables("people")),
+        buildings=(*(_building(table, domain) for table in top.tables("buildings")), *many.buildings),
+        rooms=(*(_room(table, domain, zone, booking, hours) for table in top.tables("rooms")), *many.rooms),
+        people=(*(_person(table, domain, zone) for table in top.tables("people")), *many.people),
         meetings=tuple(_meeting(table) for table in top.tables("meetings")),
         filling=_filling(top.table("filling")) if "filling" in top else None,
     )
@@ -287,6 +278,9 @@ def _filling(table: Table) -> FillingSpec:
         bodies=table.texts("bodies"),
         private_percent=table.number("private_percent", 0, 0, 100),
         tentative_percent=table.number("tentative_percent", 0, 0, 100),
+        series_percent=table.number("series_percent", 0, 0, 100),
+        most_invited=table.number("most_invited", 6, 1, 100),
+        is_local=table.flag("local", False),
     )
     table.done()
     if not found.subjects:
