@@ -1,21 +1,18 @@
 """The large world: 500 rooms and 5,000 people, as it is and as exchangelib reads it."""
 
-import random
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from exchangelib import BASIC, IMPERSONATION, Account, Build, Configuration, EWSTimeZone, FailFast, Version
 
-from kalends_sandbox import http
-from kalends_sandbox.clock import Clock
-from kalends_sandbox.exchange import Exchange
-from kalends_sandbox.faults import Faults
-from kalends_sandbox.founding import Founded, found
+from kalends_sandbox.founding import Founded
 from kalends_sandbox.item import Item
-from kalends_sandbox.worldfile import load
+from kalends_sandbox.sandbox import Plan, Sandbox, opened
 from sandbox.exchange.stage import judge
 from sandbox.exchange.test_exchange_judge import Tagged, judged
 
@@ -24,9 +21,16 @@ HALL = "great.hall@meridian.example"
 ALL_HANDS = "Meridian all hands"
 
 
-@pytest.fixture(scope="module")
-def large() -> Founded:
-    return found(load("large"), Clock(THURSDAY, 0.0, lambda: 0.0), random.Random(1))
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Opened once for all that look at it: nobody here changes anything."""
+    async with opened(Plan(world="large", control_port=None, clock_start=THURSDAY, clock_factor=0)) as found:
+        yield found
+
+
+@pytest.fixture
+def large(sandbox: Sandbox) -> Founded:
+    return sandbox.founded
 
 
 def test_there_are_five_hundred_rooms_in_twelve_lists_and_five_thousand_people(large: Founded) -> None:
@@ -101,14 +105,12 @@ def test_everybody_is_invited_to_one_meeting_and_the_organizer_knows_what_each_h
     assert {len(copy.attendees) for copy in copies.values()} == {5000}
 
 
-@pytest.mark.asyncio
-async def test_exchangelib_reads_a_meeting_of_five_thousand_from_the_hall(large: Founded) -> None:
-    exchange = Exchange(large.world, Faults(random.Random(1)), random.Random(1), None)
-    exchange.recorder.keep(100)
-    server = await http.serve(exchange.handle, "127.0.0.1", 0)
-    service = large.world.accounts[0]
+@pytest.mark.asyncio(loop_scope="module")
+async def test_exchangelib_reads_a_meeting_of_five_thousand_from_the_hall(sandbox: Sandbox) -> None:
+    sandbox.exchange.recorder.keep(100)
+    service = sandbox.founded.world.accounts[0]
     config = Configuration(
-        service_endpoint=f"http://127.0.0.1:{server.port}/EWS/Exchange.asmx",
+        service_endpoint=sandbox.exchange_url,
         credentials=Tagged("large", service.user, service.password),
         auth_type=BASIC,
         version=Version(Build(15, 2, 1748, 10)),
@@ -123,16 +125,12 @@ async def test_exchangelib_reads_a_meeting_of_five_thousand_from_the_hall(large:
         view = hall.calendar.view(THURSDAY, THURSDAY + timedelta(days=3))
         return len(found_lists), rooms, list(view.only("subject", "uid", "required_attendees", "resources"))
 
-    try:
-        lists, rooms, found_items = await judged(read)
-    finally:
-        await server.close()
-        exchange.close()
+    lists, rooms, found_items = await judged(read)
 
     assert (lists, rooms) == (12, 500)
-    held = all_hands(large)
+    held = all_hands(sandbox.founded)
     (meeting,) = [one for one in found_items if one.uid == held.uid]
     theirs = [one.mailbox.email_address for one in meeting.required_attendees]
     assert theirs == [one.address for one in held.required]
     assert len(theirs) == 4999
-    assert judge(exchange) >= 20
+    assert judge(sandbox.exchange) >= 20
