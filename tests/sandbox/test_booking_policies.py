@@ -125,6 +125,8 @@ def test_a_request_from_outside_is_decided_only_where_the_room_says_so(processed
         ({"booking_window_in_days": 0}, {"start": MONDAY + 15 * HOUR}, False),
         ({"booking_window_in_days": 0}, {"start": MONDAY + 12 * HOUR, "length": 2 * HOUR}, True),
         ({"booking_window_in_days": 0}, {"start": MONDAY + 12 * HOUR, "length": 2 * HOUR + MINUTE}, False),
+        ({"booking_window_in_days": 0}, {"start": MONDAY + 14 * HOUR - MINUTE, "length": 0 * HOUR}, True),
+        ({"booking_window_in_days": 0}, {"start": MONDAY + 14 * HOUR, "length": 0 * HOUR}, False),
         ({"booking_window_in_days": 1080}, {"start": MONDAY + 1080 * DAY}, True),
         ({"booking_window_in_days": 1080}, {"start": MONDAY + 1081 * DAY}, False),
         ({"enforce_capacity": True}, {"required": [f"{name}@x.example" for name in "abcde"]}, True),

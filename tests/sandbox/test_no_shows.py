@@ -1,11 +1,13 @@
 """Rooms that release what nobody checks in to, on the world's clock."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from small_world import ANN, BOB, HOUR, MONDAY, OAK, SmallWorld
 
 from kalends_sandbox.actions import ActionRefused
+from kalends_sandbox.clock import loop_seconds
 from kalends_sandbox.recurrence import Daily, Recurrence
 
 DAY = timedelta(days=1)
@@ -153,6 +155,42 @@ def test_a_clock_set_back_looks_at_the_earlier_day_too():
     assert world.items(OAK) == []
 
 
+def test_a_clock_that_runs_by_itself_releases_at_the_minute():
+    seconds = [0.0]
+    world = SmallWorld(monotonic=lambda: seconds[0], enable_auto_release=True)
+    world.attendant.watch()
+    book(world)
+
+    counts = []
+    for minute in (60, 69, 70, 71):
+        seconds[0] = minute * 60.0
+        world.post.do_due()
+        counts.append(len(world.items(OAK)))
+
+    assert counts == [1, 1, 0, 0]
+
+
+def test_the_post_wakes_for_a_release_as_it_does_for_mail():
+    async def run():
+        world = SmallWorld(monotonic=loop_seconds, enable_auto_release=True)
+        book(world)
+        world.attendant.watch()
+        world.clock.pace(100_000)  # an hour in a few hundredths of a second
+        post = asyncio.get_running_loop().create_task(world.post.run())
+        for _ in range(1000):
+            if world.responses(ANN) == {OAK: "Decline"}:
+                break
+            await asyncio.sleep(0.005)
+        post.cancel()
+        await asyncio.gather(post, return_exceptions=True)
+        return world
+
+    world = asyncio.run(run())
+
+    assert world.items(OAK) == []
+    assert world.responses(ANN) == {OAK: "Decline"}
+
+
 def test_settling_the_mail_does_not_release_what_has_not_begun():
     world = released()
 
@@ -166,6 +204,7 @@ def test_many_requests_leave_no_crowd_of_appointments():
     world = released()
     for number in range(50):
         book(world, start=MONDAY + 10 * DAY + number * 2 * HOUR)
+        world.pass_time(1)
 
     assert len(world.post._appointed) <= 3
 
