@@ -224,6 +224,35 @@ def test_a_series_that_waits_has_already_lost_its_conflicts_and_its_end():
     assert world.responses(ANN) == {OAK: "Accept"}
 
 
+def letters(world, address, folder="inbox"):
+    return [item for item in world.world.mailbox(address).folders[folder].items.values() if item.letter is not None]
+
+
+def test_a_delegate_finds_the_request_in_the_inbox_and_nothing_in_the_calendar():
+    world = SmallWorld(**ASKED)
+
+    book(world)
+
+    (letter,) = letters(world, EVE)
+    assert (letter.letter.kind, letter.letter.sender.address, letter.subject) == ("forwarded", OAK, "Plan")
+    assert letter.body == "This in-policy request for Oak was forwarded to you for approval."
+    assert world.items(EVE) == []
+
+
+@pytest.mark.parametrize(
+    ("removed", "left", "gone"), [(True, ["update"], ["invitation"]), (False, ["invitation", "update"], [])]
+)
+def test_a_room_without_booking_attendant_removes_outdated_requests_if_told_so(removed, left, gone):
+    world = SmallWorld(automate_processing="AutoUpdate", remove_old_meeting_messages=removed)
+    item = book(world)
+
+    world.actions.move(ANN, item.uid, MONDAY + 3 * HOUR)
+    world.post.settle()
+
+    assert [one.letter.kind for one in letters(world, OAK)] == left
+    assert [one.letter.kind for one in letters(world, OAK, "deleteditems")] == gone
+
+
 @pytest.mark.parametrize(
     ("delegate", "room", "meeting", "words"),
     [

@@ -160,9 +160,7 @@ async def staged(
     async with httpx2.AsyncClient(timeout=10) as client:
         url = f"{scheme}://127.0.0.1:{server.port}/EWS/Exchange.asmx"
         try:
-            yield Stage(
-                world, post, actions, RoomActions(world, post), faults, exchange, rng, url, client, *people
-            )  # type: ignore[arg-type]
+            yield Stage(world, post, actions, RoomActions(world, post), faults, exchange, rng, url, client, *people)  # type: ignore[arg-type]
         finally:
             await server.close()
             exchange.close()
