@@ -13,8 +13,10 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from kalends_sandbox import truth
-from kalends_sandbox.actions import ActionRefused, Actions
+from kalends_sandbox.actions import ActionRefused
+from kalends_sandbox.booking_settings import booking_facts, change
 from kalends_sandbox.faults import FaultRefused, Faults
+from kalends_sandbox.founding import Founded
 from kalends_sandbox.http import Request, Response
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.post import Post
@@ -58,11 +60,17 @@ class Dialect(Protocol):
 class Reins:
     """Everything that can be directed."""
 
-    world: World
-    post: Post
-    actions: Actions
+    founded: Founded
     faults: Faults
     dialect: Dialect
+
+    @property
+    def world(self) -> World:
+        return self.founded.world
+
+    @property
+    def post(self) -> Post:
+        return self.founded.post
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +188,25 @@ def _counters(call: _Call) -> Json:
 
 
 def _act(call: _Call) -> Json:
-    return {"item": truth.item_facts(act(call.reins.world, call.reins.actions, call.said()))}
+    founded = call.reins.founded
+    return {"item": truth.item_facts(act(founded.world, founded.actions, founded.rooms, call.said()))}
+
+
+def _booking(call: _Call) -> Json:
+    return booking_facts(call.reins.world, call.one("room") or "*")
+
+
+def _change_booking(call: _Call) -> Json:
+    return change(call.reins.world, call.reins.founded.attendant, call.table())
+
+
+def _mails(call: _Call) -> Json:
+    """The last mails that were sent, newest last; `to` is a pattern."""
+    last, to = call.one("last") or "100", (call.one("to") or "*").lower()
+    if not last.isdecimal() or not int(last):
+        raise Refused(f"`last` is a number of mails from 1, not {last!r}.")
+    found = [truth.mail_facts(at, mail) for at, mail in call.reins.post.log if fnmatchcase(mail.to.lower(), to)]
+    return {"mails": found[-int(last) :]}
 
 
 def _settle(call: _Call) -> Json:
@@ -299,6 +325,9 @@ _ROUTES: Mapping[tuple[str, str], Callable[[_Call], Json]] = {
     ("GET", "counters"): _counters,
     ("POST", "act"): _act,
     ("POST", "settle"): _settle,
+    ("GET", "booking"): _booking,
+    ("POST", "booking"): _change_booking,
+    ("GET", "mails"): _mails,
     ("GET", "clock"): _clock_facts,
     ("POST", "clock"): _clock,
     ("GET", "faults"): _faults,

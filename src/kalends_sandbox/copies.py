@@ -37,6 +37,7 @@ def received(sent: Item, known: Item | None = None) -> Item:
         further=known.further if known else (),
         generation=_generation(sent, known),
         my_response=answer,
+        intended=sent.show_as,
         show_as=shown(sent.show_as, answer),
         exceptions={start: _own_answer(start, override, kept) for start, override in exceptions.items()},
         deleted=tuple(sorted(deleted)),
@@ -56,12 +57,19 @@ def shown(wanted: ShowAs, answer: Response) -> ShowAs:
 
 
 def as_room_keeps_it(copy: Item, rules: BookingRules) -> Item:
-    """An accepted copy, cleaned up: by default the organizer's name as subject, no body, no private flag."""
+    """An answered copy, cleaned up: by default the organizer's name as subject, no body, no private flag, no attachments.
+
+    A room whose delegates do all the answering keeps what it is sent, but for the private flag.
+    """
+    sensitivity = "Normal" if rules.remove_private_property else copy.sensitivity
+    if rules.automate_processing != "AutoAccept":
+        return replace(copy, sensitivity=sensitivity)
     kept = replace(
         copy,
         subject=_room_subject(copy, copy.subject, rules),
         body=None if rules.delete_comments else copy.body,
-        sensitivity="Normal" if rules.remove_private_property else copy.sensitivity,
+        attachments=() if rules.delete_attachments else copy.attachments,
+        sensitivity=sensitivity,
     )
     cleaned = {start: _clean_override(kept, override, rules) for start, override in copy.exceptions.items()}
     return replace(kept, exceptions=cleaned) if cleaned else kept
@@ -106,10 +114,13 @@ def same_times(one: Item, other: Item) -> bool:
 
 
 def _answers(attendees: tuple[Attendee, ...], address: str, answer: Response, at: datetime) -> tuple[Attendee, ...]:
-    return tuple(
-        replace(attendee, response=answer, answered=at) if attendee.address.lower() == address.lower() else attendee
-        for attendee in attendees
-    )
+    """Nobody stands twice in a list, so the search ends at the one who answers: lists of 5,000 are answered 5,000 times."""
+    wanted = address.lower()
+    for place, attendee in enumerate(attendees):
+        if attendee.address.lower() == wanted:
+            answered = replace(attendee, response=answer, answered=at)
+            return (*attendees[:place], answered, *attendees[place + 1 :])
+    return attendees
 
 
 def _generation(sent: Item, known: Item | None) -> int:

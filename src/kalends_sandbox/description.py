@@ -24,6 +24,7 @@ class RoomSpec:
     aliases: tuple[str, ...]
     rules: BookingRules
     zone: Zone
+    working_hours: WorkingHours
     has_calendar: bool
 
 
@@ -96,7 +97,10 @@ class MeetingSpec:
 
 @dataclass(frozen=True, slots=True)
 class FillingSpec:
-    """Ordinary meetings made up by rule until every room is taken for `busy_percent` of its working hours."""
+    """Ordinary meetings made up by rule until every room is taken for `busy_percent` of its working hours.
+
+    `series_percent` of them are weekly series; `is_local`: people meet in rooms of their own time zone.
+    """
 
     first_day: int
     last_day: int
@@ -106,6 +110,9 @@ class FillingSpec:
     bodies: tuple[str, ...]
     private_percent: int
     tentative_percent: int
+    series_percent: int = 0
+    most_invited: int = 6
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)

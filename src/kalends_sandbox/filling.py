@@ -6,19 +6,21 @@ They are written straight into all the calendars concerned, answered and settled
 import random
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
 
 from kalends_sandbox import copies
 from kalends_sandbox.description import FillingSpec
 from kalends_sandbox.item import Attendee, Item, Party, Response
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.place import BookingRules
-from kalends_sandbox.recurrence import DAYS
+from kalends_sandbox.recurrence import DAYS, Recurrence, Weekly
 from kalends_sandbox.world import World
 
 _Span = tuple[datetime, datetime]
 _GAPS_MINUTES = (15, 30, 30, 45)
 _MEAN_GAP = sum(_GAPS_MINUTES) / len(_GAPS_MINUTES)
-_MOST_INVITED = 6
+_WEEKS = 26  # how long a series goes on
+_WEEKS_BEGUN = 12  # and for how long it may have gone on already
 _TRIES = 12
 _ANSWERS: tuple[Response, ...] = ("Accept",) * 8 + ("Tentative", "NoResponseReceived")
 
@@ -28,10 +30,12 @@ def fill(spec: FillingSpec, world: World, rng: random.Random) -> None:
     if not any(person.calendar for person in world.people):
         return
     today = world.clock.now().astimezone(world.zone.tz).date()
+    # A made-up series could meet nothing but described meetings: days are filled in order, and every week is like the first.
+    bare = {room.primary for room in world.rooms if spec.series_percent and room.calendar and not room.calendar.count}
     popularity = {room.primary: rng.uniform(0.75, 1.25) for room in world.rooms}
     for offset in range(spec.first_day, spec.last_day + 1):
         day = today + timedelta(days=offset)
-        filler = _Day(spec, world, rng, day)
+        filler = _Day(spec, world, rng, bare, today, day)
         for room in world.rooms:
             if offset == 0 or DAYS[day.weekday()] in room.working_hours.days:
                 filler.book(room, popularity[room.primary])
@@ -40,10 +44,16 @@ def fill(spec: FillingSpec, world: World, rng: random.Random) -> None:
 class _Day:
     """One day's bookings, with who is taken when, so that people are rarely in two places."""
 
-    def __init__(self, spec: FillingSpec, world: World, rng: random.Random, day: date) -> None:
-        self._spec, self._world, self._rng, self._day = spec, world, rng, day
+    def __init__(
+        self, spec: FillingSpec, world: World, rng: random.Random, bare: set[str], today: date, day: date
+    ) -> None:
+        self._spec, self._world, self._rng, self._bare = spec, world, rng, bare
+        self._today, self._day = today, day
         self._people = [person for person in world.people if person.calendar is not None]
-        self._taken = {person.primary: _taken(person, day) for person in self._people}
+        self._taken: dict[str, list[_Span]] = {}
+        self._near: dict[str, list[Mailbox]] = {}
+        for person in self._people:
+            self._near.setdefault(person.zone.id if spec.is_local else "", []).append(person)
 
     def book(self, room: Mailbox, popularity: float) -> None:
         if room.calendar is None:
@@ -68,18 +78,28 @@ class _Day:
 
     def _meet(self, room: Mailbox, span: _Span) -> None:
         capacity = room.place.capacity if room.place else 4
-        wanted = 1 + self._rng.randint(1, max(1, min(capacity - 1, _MOST_INVITED)))
-        people = self._free_people(span, wanted)
+        wanted = 1 + self._rng.randint(1, max(1, min(capacity - 1, self._spec.most_invited)))
+        people = self._free_people(room, span, wanted)
         if not people:
             return
         organizer, *invited = people
         for person in people:
-            self._taken[person.primary].append(span)
-        _write(self._meeting(organizer, invited, room, span), organizer, invited, room)
+            self._taken_by(person).append(span)
+        meeting = self._meeting(organizer, invited, room, span)
+        if room.primary in self._bare and self._rng.randrange(100) < self._spec.series_percent:
+            meeting = self._weekly(meeting, room)
+        _write(meeting, organizer, invited, room)
 
-    def _free_people(self, span: _Span, wanted: int) -> list[Mailbox]:
-        drawn = self._rng.sample(self._people, min(len(self._people), wanted + _TRIES))
-        return [person for person in drawn if _is_free(self._taken[person.primary], span)][:wanted]
+    def _free_people(self, room: Mailbox, span: _Span, wanted: int) -> list[Mailbox]:
+        near = self._near.get(room.zone.id if self._spec.is_local else "", [])
+        drawn = self._rng.sample(near, min(len(near), wanted + _TRIES))
+        return list(islice((person for person in drawn if _is_free(self._taken_by(person), span)), wanted))
+
+    def _taken_by(self, person: Mailbox) -> list[_Span]:
+        """Looked up when first asked for: of thousands, many are never asked."""
+        if person.primary not in self._taken:
+            self._taken[person.primary] = _taken(person, self._day)
+        return self._taken[person.primary]
 
     def _meeting(self, organizer: Mailbox, invited: list[Mailbox], room: Mailbox, span: _Span) -> Item:
         rng, spec = self._rng, self._spec
@@ -103,22 +123,33 @@ class _Day:
             created=created,
         )
 
+    def _weekly(self, meeting: Item, room: Mailbox) -> Item:
+        """The same every week; begun before the days that are filled, unless an earlier week is among them."""
+        begun = self._rng.randint(0, _WEEKS_BEGUN) if (self._day - self._today).days - 7 < self._spec.first_day else 0
+        first = self._day - timedelta(weeks=begun)
+        local = meeting.start.astimezone(room.zone.tz)
+        start = datetime.combine(first, local.time(), room.zone.tz).astimezone(UTC)
+        recurrence = Recurrence(Weekly((DAYS[first.weekday()],), 1, "Monday"), first, count=_WEEKS)
+        created = start - timedelta(days=3)
+        return replace(
+            meeting, start=start, end=start + (meeting.end - meeting.start), recurrence=recurrence, created=created
+        )
+
 
 def _write(meeting: Item, organizer: Mailbox, invited: list[Mailbox], room: Mailbox) -> None:
     """The organizer's copy, everybody's own, and the room's, each as it is after all have answered."""
     assert organizer.calendar is not None
     assert room.calendar is not None
     organizer.calendar.add(meeting)
-    created = meeting.created
     for person, attendee in zip(invited, meeting.attendees, strict=False):
         assert person.calendar is not None
         copy = copies.received(meeting)
-        if attendee.response != "NoResponseReceived":
-            copy = copies.answered(copy, attendee.response, meeting.show_as)
-        person.calendar.add(replace(copy, created=created))
+        answer = attendee.response
+        shown = copies.shown(meeting.show_as, answer)
+        person.calendar.add(replace(copy, my_response=answer, show_as=shown, created=meeting.created))
     rules = room.place.rules if room.place else BookingRules()
-    accepted = copies.answered(copies.received(meeting), "Accept", meeting.show_as)
-    room.calendar.add(replace(copies.as_room_keeps_it(accepted, rules), created=created))
+    accepted = replace(copies.received(meeting), my_response="Accept", show_as=meeting.show_as, created=meeting.created)
+    room.calendar.add(copies.as_room_keeps_it(accepted, rules))
 
 
 def _chance(busy: float, minutes: tuple[int, ...]) -> float:

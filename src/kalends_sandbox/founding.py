@@ -6,7 +6,7 @@ what it would have become. Neighbours: worldfile.py and description.py before, s
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.place import Place
 from kalends_sandbox.post import Post
 from kalends_sandbox.recurrence import DAYS, Recurrence
+from kalends_sandbox.room_actions import RoomActions
 from kalends_sandbox.world import RoomList, World
 from kalends_sandbox.worldfile import WorldFileBroken
 from kalends_sandbox.written import Unreadable
@@ -33,18 +34,20 @@ _SEARCHED = timedelta(days=800)
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """A world that lives: with its post, its attendants and the hands that act in it."""
+    """A world that lives: with its post, its attendant and the hands that act in it."""
 
     world: World
     post: Post
     actions: Actions
+    rooms: RoomActions
+    attendant: Attendant
 
 
 def found(description: Description, clock: Clock, rng: random.Random) -> Founded:
     """The described world, as it stands on the clock's day. WorldFileBroken when a meeting cannot be as described."""
     world = World(clock, rng, description.domain, description.name, description.zone)
     post = Post(world, _own(rng), description.timing)
-    Attendant(world, post)
+    attendant = Attendant(world, post)
     actions = Actions(world, post)
     try:
         _settle_in(description, world)
@@ -56,7 +59,9 @@ def found(description: Description, clock: Clock, rng: random.Random) -> Founded
     if description.filling is not None:
         fill(description.filling, world, _own(rng))
     world.mails.clear()  # what stood before the sandbox began was not sent by anybody in it
-    return Founded(world, post, actions)
+    post.log.clear()
+    attendant.watch()
+    return Founded(world, post, actions, RoomActions(world, post), attendant)
 
 
 def _own(rng: random.Random) -> random.Random:
@@ -69,7 +74,7 @@ def _settle_in(description: Description, world: World) -> None:
     for room in description.rooms:
         place = Place(room.building, room.floor, room.capacity, room.features, room.rules)
         world.add_mailbox(
-            room.name, room.address, "room", aliases=room.aliases, zone=room.zone, working_hours=hours,
+            room.name, room.address, "room", aliases=room.aliases, zone=room.zone, working_hours=room.working_hours,
             place=place, with_calendar=room.has_calendar,
         )  # fmt: skip
     for person in description.people:
@@ -181,7 +186,15 @@ class _Diary:
         return organizer.zone if spec.zone_id is None else replace(organizer.zone, id=spec.zone_id)
 
     def _addresses(self, spec: MeetingSpec, names: Sequence[str]) -> list[str]:
-        return [self._who(spec, name).primary if "@" not in name else name for name in names]
+        return [address for name in names for address in self._named(spec, name)]
+
+    def _named(self, spec: MeetingSpec, name: str) -> Iterator[str]:
+        """An address stays as it is, even that of a stranger; `*` is everybody but the organizer."""
+        if name == "*":
+            organizer = self._who(spec, spec.organizer)
+            yield from (one.primary for one in self._world.people if one is not organizer and one.calendar is not None)
+        else:
+            yield name if "@" in name else self._who(spec, name).primary
 
     def _who(self, spec: MeetingSpec, name: str) -> Mailbox:
         known = self._by_name.get(name.casefold()) or self._world.mailbox(name)

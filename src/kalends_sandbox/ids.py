@@ -63,6 +63,16 @@ def instance_uid(uid: str, day: date) -> str:
     return uid[:32] + f"{day.year:04X}{day.month:02X}{day.day:02X}" + uid[40:] if _is_global_object_id(uid) else uid
 
 
+def instance_day(uid: str) -> date | None:
+    """The instance's date in such an id; None in that of a whole meeting."""
+    if not _is_global_object_id(uid) or uid[32:40] == "00000000":
+        return None
+    try:
+        return date(int(uid[32:36], 16), int(uid[36:38], 16), int(uid[38:40], 16))
+    except ValueError:  # somebody else's id that only looks like one of ours
+        return None
+
+
 def clean_uid(uid: str) -> str:
     """The id without an instance date, equal for a series and everything cut from it (PidLidCleanGlobalObjectId)."""
     return uid[:32] + "00000000" + uid[40:] if _is_global_object_id(uid) else uid

@@ -19,7 +19,11 @@ Sensitivity = Literal["Normal", "Personal", "Private", "Confidential"]
 Response = Literal["Unknown", "Organizer", "Tentative", "Accept", "Decline", "NoResponseReceived"]
 Role = Literal["required", "optional", "resource"]
 Importance = Literal["Low", "Normal", "High"]
-LetterKind = Literal["invitation", "update", "cancellation", "acceptance", "tentative", "refusal"]
+LetterKind = Literal[
+    "invitation", "update", "cancellation",  # from the organizer
+    "acceptance", "tentative", "refusal",  # to the organizer
+    "forwarded", "approval", "disapproval",  # between a room and its delegates
+]  # fmt: skip
 
 
 class Html(str):
@@ -143,6 +147,8 @@ class Item:
     organizer: Party | None = None
     attendees: tuple[Attendee, ...] = ()
     my_response: Response = "Organizer"
+    intended: ShowAs = "Busy"  # how the organizer of a received meeting shows it (PidLidIntendedBusyStatus)
+    attachments: tuple[str, ...] = ()  # names only
     recurrence: Recurrence | None = None
     exceptions: Mapping[datetime, Override] = field(default_factory=lambda: _NO_EXCEPTIONS)
     deleted: tuple[datetime, ...] = ()

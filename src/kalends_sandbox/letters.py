@@ -15,9 +15,10 @@ from kalends_sandbox.post import Mail
 from kalends_sandbox.world import World
 
 MAX_LETTERS = 200
-_REQUESTS = ("invitation", "update")
+_REQUESTS = ("invitation", "update", "forwarded")
+_DELEGATES_WORD = ("approval", "disapproval")  # for a room's attendant alone: no message of its own in Exchange
 _MARKS: dict[LetterKind, str] = {
-    "invitation": "", "update": "", "cancellation": CANCELED,
+    "invitation": "", "update": "", "forwarded": "", "cancellation": CANCELED,
     "acceptance": "Accepted: ", "tentative": "Tentative: ", "refusal": "Declined: ",
 }  # fmt: skip
 
@@ -26,7 +27,7 @@ def deliver(world: World, mail: Mail) -> None:
     """The message lies in the recipient's inbox, unless an attendant has taken it away."""
     recipient, sender = world.mailbox(mail.to), world.mailbox(mail.sender)
     inbox = recipient.folders.get("inbox") if recipient else None
-    if recipient is None or inbox is None or _is_taken_away(recipient):
+    if recipient is None or inbox is None or mail.kind in _DELEGATES_WORD or _is_taken_away(recipient):
         return
     copy_id = _copy_id(recipient, mail)
     letter = Letter(
@@ -36,7 +37,7 @@ def deliver(world: World, mail: Mail) -> None:
         calendar_item_id=copy_id,
         is_processed=copy_id is not None,
     )
-    _outdate(inbox, mail)
+    _outdate(recipient, inbox, mail)
     inbox.add(_written(mail, letter), "new_mail")
     _keep_few(inbox)
 
@@ -85,14 +86,25 @@ def _is_taken_away(mailbox: Mailbox) -> bool:
     return mailbox.place is None or mailbox.place.rules.automate_processing == "AutoAccept"
 
 
-def _outdate(inbox: Folder, mail: Mail) -> None:
-    """Earlier requests for the same meeting, or the same occurrence of it, are not to be answered any more."""
+def _outdate(recipient: Mailbox, inbox: Folder, mail: Mail) -> None:
+    """Earlier requests for the same meeting, or the same occurrence of it, are not to be answered any more.
+
+    A room's calendar attendant throws them away, unless RemoveOldMeetingMessages is off.
+    """
     if mail.answer is not None:
         return
     for item in inbox.related(mail.meeting.clean_uid):
         is_same = mail.original_start in (None, item.original_start)
         if item.letter is not None and item.letter.kind in _REQUESTS and is_same and not item.letter.is_outdated:
-            inbox.save(replace(item, letter=replace(item.letter, is_outdated=True)))
+            if _removes_old(recipient):
+                recipient.move(item.item_id, recipient.folders["deleteditems"])
+            else:
+                inbox.save(replace(item, letter=replace(item.letter, is_outdated=True)))
+
+
+def _removes_old(mailbox: Mailbox) -> bool:
+    rules = mailbox.place.rules if mailbox.place else None
+    return rules is not None and rules.automate_processing == "AutoUpdate" and rules.remove_old_meeting_messages
 
 
 def _copy_id(mailbox: Mailbox, mail: Mail) -> str | None:

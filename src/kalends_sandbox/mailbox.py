@@ -38,7 +38,7 @@ class Happening:
 class Mailbox:
     """One person's, room's or thing's mailbox.
 
-    `addresses` begins with the primary one; all lower case. `place` is set for rooms.
+    `addresses` begins with the primary one; all lower case. `place` is set for rooms; in some people check in.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Mailbox:
     department: str = ""
     folders: dict[Distinguished, Folder] = field(default_factory=dict)
     listeners: list[Callable[[Happening], None]] = field(default_factory=list)
+    checked_in: dict[tuple[str, datetime], datetime] = field(default_factory=dict)  # meeting and start: until when
 
     @property
     def primary(self) -> str:

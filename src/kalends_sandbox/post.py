@@ -9,9 +9,10 @@ It keeps everything that is to happen at some sandbox time, in order. Either `ru
 import asyncio
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from kalends_sandbox.item import Item, LetterKind, Response
 from kalends_sandbox.world import World
@@ -19,6 +20,9 @@ from kalends_sandbox.world import World
 MailKind = LetterKind
 
 MAX_WAITING = 100_000
+MAX_LOGGED = 10_000
+_NEVER = (datetime.max.replace(tzinfo=UTC), 0)
+_Turn = tuple[datetime, int, Callable[[], None]]
 _LONGEST_NAP_S = 60.0
 _TURNS_PER_BREATH = 200
 
@@ -59,6 +63,8 @@ class Mail:
 class Post:
     """Mail to one mailbox arrives in the order in which it was sent. `reader` is whoever opens it, `keeper` whoever files
     it afterwards.
+
+    `log` keeps the last 10,000 mails with the time at which each was sent, also those that left the organisation.
     """
 
     def __init__(self, world: World, rng: random.Random, timing: Timing | None = None) -> None:
@@ -66,7 +72,9 @@ class Post:
         self.reader: Callable[[Mail], None] | None = None
         self.keeper: Callable[[Mail], None] | None = None
         self._world, self._rng = world, rng
-        self._waiting: list[tuple[datetime, int, Callable[[], None]]] = []
+        self.log: deque[tuple[datetime, Mail]] = deque(maxlen=MAX_LOGGED)
+        self._waiting: list[_Turn] = []
+        self._appointed: list[_Turn] = []
         self._sent = 0
         self._arrivals: dict[str, datetime] = {}
         self._latest = world.clock.now()
@@ -80,6 +88,7 @@ class Post:
     def send(self, mail: Mail) -> None:
         """Counted at once, delivered later; an address without a mailbox here is outside, and its mail just leaves."""
         self._world.mails[mail.kind] += 1
+        self.log.append((self._world.clock.now(), mail))
         recipient = self._world.mailbox(mail.to)
         if recipient is None:
             return
@@ -91,6 +100,14 @@ class Post:
     def think(self, do: Callable[[], None]) -> None:
         """Do something after as long as a room's attendant takes."""
         self._keep(self._world.clock.now() + self._moment(self.timing.attendant), do)
+
+    def at(self, when: datetime, do: Callable[[], None]) -> None:
+        """Do something when the clock shows `when`, and not before: `settle` leaves it alone."""
+        if len(self._appointed) >= MAX_WAITING:
+            raise PostFull
+        self._sent += 1
+        heapq.heappush(self._appointed, (when, self._sent, do))
+        self._news.set()
 
     async def run(self) -> None:
         """Does what is due as long as it is not cancelled; wakes for new mail and when the clock is set."""
@@ -111,8 +128,8 @@ class Post:
         """Does at most `limit` things whose time has come; how many it did."""
         now, done = self._world.clock.now(), 0
         self._latest = now
-        while self._waiting and self._waiting[0][0] <= now and done < limit:
-            heapq.heappop(self._waiting)[2]()
+        while (line := self._next_line()) and line[0][0] <= now and done < limit:
+            heapq.heappop(line)[2]()
             done += 1
         return done
 
@@ -135,9 +152,12 @@ class Post:
         self._news.set()
 
     def _next_due_s(self) -> float:
-        if not self._waiting:
-            return _LONGEST_NAP_S
-        return min(_LONGEST_NAP_S, self._world.clock.seconds_until(self._waiting[0][0]))
+        line = self._next_line()
+        return min(_LONGEST_NAP_S, self._world.clock.seconds_until(line[0][0])) if line else _LONGEST_NAP_S
+
+    def _next_line(self) -> list[_Turn]:
+        """Mail or appointments, whichever is due first; empty when there is neither."""
+        return min(self._waiting, self._appointed, key=lambda line: line[0][:2] if line else _NEVER)
 
     def _open(self, mail: Mail) -> None:
         assert self.reader is not None, "mail needs a reader: make an Attendant for this post"

@@ -104,7 +104,7 @@ async def opened(
     exchange = Exchange(founded.world, founded.actions.desk, faults, exchange_rng, plan.exchange, channel, tokens)
     identity = Identity(founded.world, faults, tokens, _own(apart))
     context = certificate.context if certificate else None
-    control = Control(Reins(founded.world, founded.post, founded.actions, faults, exchange))
+    control = Control(Reins(founded, faults, exchange))
     servers: list[Server] = []
     background: tuple[asyncio.Task[None], ...] = ()
 

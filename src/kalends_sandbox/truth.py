@@ -10,6 +10,7 @@ from datetime import datetime
 from kalends_sandbox import series
 from kalends_sandbox.item import Attendee, Item, Override
 from kalends_sandbox.mailbox import Mailbox
+from kalends_sandbox.post import Mail
 from kalends_sandbox.recurrence import MONTHS, Recurrence
 from kalends_sandbox.zones import Zone
 
@@ -58,6 +59,7 @@ def item_facts(item: Item) -> Json:
         "organizer": None if item.organizer is None else asdict(item.organizer),
         "attendees": [_attendee(attendee) for attendee in item.attendees],
         "my_response": item.my_response,
+        "attachments": item.attachments,
         "sequence": item.sequence,
         "created": None if item.created is None else instant(item.created),
         "modified": None if item.modified is None else instant(item.modified),
@@ -74,6 +76,21 @@ def item_facts(item: Item) -> Json:
         last = series.last_occurrence(item)
         facts["last_start"] = None if last is None else instant(last.start)
     return facts
+
+
+def mail_facts(at: datetime, mail: Mail) -> Json:
+    """A mail as it was sent: who to whom about what, and the words beside it."""
+    start = None if mail.original_start is None else instant(mail.original_start)
+    return {
+        "sent": instant(at),
+        "kind": mail.kind,
+        "from": mail.sender,
+        "to": mail.to,
+        "uid": mail.meeting.uid,
+        "subject": mail.meeting.subject,
+        "original_start": start,
+        "note": mail.note,
+    }
 
 
 def instant(at: datetime) -> str:

@@ -11,9 +11,10 @@ from typing import Any, cast, get_args
 
 from kalends_sandbox import series
 from kalends_sandbox.actions import Actions, Change
-from kalends_sandbox.item import Item, Response, Sensitivity, ShowAs
+from kalends_sandbox.item import Item, Party, Response, Sensitivity, ShowAs
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.recurrence import MAX_COUNT, Recurrence
+from kalends_sandbox.room_actions import RoomActions
 from kalends_sandbox.world import World
 from kalends_sandbox.written import Table, Unreadable, pattern
 from kalends_sandbox.zones import Zone
@@ -21,17 +22,19 @@ from kalends_sandbox.zones import Zone
 _ANSWERS = ("Accept", "Tentative", "Decline")
 
 
-def act(world: World, actions: Actions, said: object) -> Item:
-    """Does what a JSON object asks for; the acting mailbox's copy afterwards.
+def act(world: World, actions: Actions, rooms: RoomActions, said: object) -> Item:
+    """Does what a JSON object asks for; the acting mailbox's copy afterwards (the room's, where the verb is about a room).
 
     Unreadable or ActionRefused say what is wrong.
     """
     table = Table(said, "")
-    verb = table.choice("verb", tuple(_VERBS))
+    verb = table.choice("verb", VERBS)
     address = table.text("mailbox")
     mailbox = world.mailbox(address)
     if mailbox is None:
         raise table.refuse("mailbox", f"there is no mailbox {address} in this world.")
+    if verb in _IN_ROOMS:
+        return _IN_ROOMS[verb](rooms, mailbox, table)
     return _VERBS[verb](actions, mailbox, table)
 
 
@@ -44,6 +47,7 @@ def _create(actions: Actions, mailbox: Mailbox, table: Table) -> Item:
     show_as = cast(ShowAs, table.choice("show_as", get_args(ShowAs), "Busy"))
     sensitivity = cast(Sensitivity, table.choice("sensitivity", get_args(Sensitivity), "Normal"))
     rooms, required, optional = (table.texts(key) for key in ("rooms", "required", "optional"))
+    fields["attachments"] = table.texts("attachments")
     recurrence = _recurrence(table.table("series"), start, zone) if "series" in table else None
     table.know("location", "series", "end", "minutes", "start", "day", "days")
     table.done()
@@ -128,6 +132,34 @@ def _repattern(actions: Actions, mailbox: Mailbox, table: Table) -> Item:
     return actions.repattern(mailbox.primary, meeting, recurrence)
 
 
+def _decide(is_granted: bool) -> Callable[[RoomActions, Mailbox, Table], Item]:
+    def decide(rooms: RoomActions, delegate: Mailbox, table: Table) -> Item:
+        room, note = table.text("room"), table.text("note", "")
+        meeting, occurrence = _meeting(table, rooms.room(room))
+        table.done()
+        return rooms.decide(delegate.primary, room, meeting, is_granted, note, occurrence)
+
+    return decide
+
+
+def _check_in(rooms: RoomActions, room: Mailbox, table: Table) -> Item:
+    meeting, occurrence = _meeting(table, room)
+    table.done()
+    return rooms.check_in(room.primary, meeting, occurrence)
+
+
+def _receive(rooms: RoomActions, mailbox: Mailbox, table: Table) -> Item:
+    """An invitation from outside; `sender` is an address, `sender_name` what it calls itself."""
+    address = table.text("sender")
+    sender = Party(table.text("sender_name", address), address)
+    start, end = _times(table, mailbox.zone)
+    subject, body = table.optional_text("subject", may_be_empty=True), table.optional_text("body", may_be_empty=True)
+    recurrence = _recurrence(table.table("series"), start, mailbox.zone) if "series" in table else None
+    table.know("series", "end", "minutes")
+    table.done()
+    return rooms.receive(mailbox.primary, sender, subject, start, end, recurrence, body=body)
+
+
 _VERBS: Mapping[str, Callable[[Actions, Mailbox, Table], Item]] = {
     "create": _create,
     "edit": _edit,
@@ -140,7 +172,13 @@ _VERBS: Mapping[str, Callable[[Actions, Mailbox, Table], Item]] = {
     "refile": _refile,
     "repattern": _repattern,
 }
-VERBS = tuple(_VERBS)
+_IN_ROOMS: Mapping[str, Callable[[RoomActions, Mailbox, Table], Item]] = {
+    "approve": _decide(True),
+    "refuse": _decide(False),
+    "check_in": _check_in,
+    "receive": _receive,
+}
+VERBS = (*_VERBS, *_IN_ROOMS)
 
 
 def _times(table: Table, zone: Zone) -> tuple[datetime, datetime]:

@@ -78,9 +78,7 @@ class World:
         self.permissions: list[Permission] = []
         self.signpost = Signpost()
         self.listeners: list[Callable[[Happening], None]] = []
-        self.mails: Counter[str] = (
-            Counter()
-        )  # by kind: invitation, update, cancellation, acceptance, refusal, tentative
+        self.mails: Counter[str] = Counter()  # by kind, as post.py has them
         self._by_address: dict[str, Mailbox] = {}
         self._by_upn: dict[str, Mailbox] = {}
         self._by_sid: dict[str, Mailbox] = {}

@@ -7,14 +7,13 @@ which the sandbox's clock starts, so that a world always looks lived in today.
 """
 
 import tomllib
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import fields
-from datetime import time
 from importlib import resources
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
+from kalends_sandbox.booking_settings import rules, working_hours
+from kalends_sandbox.crowd import crowd, local_part
 from kalends_sandbox.description import (
     BuildingSpec,
     ChangeSpec,
@@ -35,10 +34,8 @@ from kalends_sandbox.world import Application, ServiceAccount
 from kalends_sandbox.written import Table, Unreadable, pattern
 from kalends_sandbox.zones import Zone
 
-SHIPPED = ("demo", "one-mailbox")
+SHIPPED = ("demo", "one-mailbox", "large")
 MAX_FILE_BYTES = 4_000_000
-# Letters that Unicode does not take apart into a plain one and a mark.
-_PLAIN_LETTERS = {ord(letter): plain for letter, plain in zip("øØłŁßæÆđðþıœ", "oOlLsaAddtio", strict=True)}
 _ANSWERS = ("Accept", "Tentative", "Decline", "NoResponseReceived")
 
 
@@ -79,31 +76,25 @@ def read(text: str, file: str) -> Description:
         raise WorldFileBroken.at(file, error) from error
 
 
-def local_part(name: str) -> str:
-    """A name as the front of an address: "Zoë Ångström" becomes zoe.angstrom."""
-    folded = name.translate(_PLAIN_LETTERS)
-    plain = unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode().lower()
-    words = ("".join(letter for letter in word if letter.isalnum() or letter == "-") for word in plain.split())
-    return ".".join(word for word in words if word)
-
-
 def _description(top: Table, file: str) -> Description:
     organization = top.table("organization")
     domain = organization.text("domain").lower()
     zone = organization.windows_zone("zone")
-    booking = _rules(top.table("booking"), BookingRules())
+    hours = working_hours(organization.table("working_hours"), WorkingHours(end_minute=18 * 60))
+    booking = rules(top.table("booking"), BookingRules())
+    many = crowd(top, domain, zone, booking, hours)
     described = Description(
         file=file,
         name=organization.text("name"),
         domain=domain,
         zone=zone,
-        working_hours=_working_hours(organization.table("working_hours")),
+        working_hours=hours,
         timing=_timing(top.table("timing")),
         accounts=tuple(_account(table) for table in top.tables("accounts")),
         applications=tuple(_application(table) for table in top.tables("applications")),
-        buildings=tuple(_building(table, domain) for table in top.tables("buildings")),
-        rooms=tuple(_room(table, domain, zone, booking) for table in top.tables("rooms")),
-        people=tuple(_person(table, domain, zone) for table in top.tables("people")),
+        buildings=(*(_building(table, domain) for table in top.tables("buildings")), *many.buildings),
+        rooms=(*(_room(table, domain, zone, booking, hours) for table in top.tables("rooms")), *many.rooms),
+        people=(*(_person(table, domain, zone) for table in top.tables("people")), *many.people),
         meetings=tuple(_meeting(table) for table in top.tables("meetings")),
         permissions=tuple(_permission(table) for table in top.tables("permissions")),
         signpost=read_signpost(top.table("autodiscover")),
@@ -132,16 +123,17 @@ def _check_references(described: Description) -> None:
                         f"{kind}[{index}]", f"the address {address} is given twice; set `address` to another one."
                     )
                 taken.add(address)
+    _check_delegates(described)
 
 
-def _working_hours(table: Table) -> WorkingHours:
-    standard = WorkingHours()
-    days = table.choices("days", DAYS) or standard.days
-    start, end = table.clock_time("from", time(8)), table.clock_time("to", time(18))
-    table.done()
-    if end <= start:
-        raise table.refuse("to", "must be later than `from`.")
-    return WorkingHours(cast(tuple[Day, ...], days), start.hour * 60 + start.minute, end.hour * 60 + end.minute)
+def _check_delegates(described: Description) -> None:
+    people = {address for person in described.people for address in (person.address, *person.aliases)}
+    for index, room in enumerate(described.rooms, 1):
+        strangers = [one for one in room.rules.resource_delegates if one not in people]
+        if strangers:
+            raise Unreadable(
+                f"rooms[{index}].booking.resource_delegates", f"{strangers[0]} is nobody's address; add the person."
+            )
 
 
 def _timing(table: Table) -> Timing:
@@ -189,7 +181,7 @@ def _building(table: Table, domain: str) -> BuildingSpec:
     return found
 
 
-def _room(table: Table, domain: str, zone: Zone, booking: BookingRules) -> RoomSpec:
+def _room(table: Table, domain: str, zone: Zone, booking: BookingRules, hours: WorkingHours) -> RoomSpec:
     name = table.text("name")
     found = RoomSpec(
         name=name,
@@ -199,8 +191,9 @@ def _room(table: Table, domain: str, zone: Zone, booking: BookingRules) -> RoomS
         capacity=table.number("capacity", 4, 1, 10_000),
         features=table.texts("features"),
         aliases=_addresses(table, "aliases"),
-        rules=_rules(table.table("booking"), booking),
+        rules=rules(table.table("booking"), booking),
         zone=table.windows_zone("zone", zone),
+        working_hours=working_hours(table.table("working_hours"), hours),
         has_calendar=table.flag("calendar", True),
     )
     table.done()
@@ -228,20 +221,6 @@ def _addresses(table: Table, key: str) -> tuple[str, ...]:
         if address.count("@") != 1:
             raise table.refuse(key, f"{address!r} is no address; write it like name@domain.")
     return tuple(address.lower() for address in found)
-
-
-def _rules(table: Table, standard: BookingRules) -> BookingRules:
-    said: dict[str, Any] = {}
-    for rule in fields(BookingRules):
-        value = getattr(standard, rule.name)
-        if rule.name == "automate_processing":
-            said[rule.name] = table.choice(rule.name, ("None", "AutoUpdate", "AutoAccept"), value)
-        elif isinstance(value, bool):
-            said[rule.name] = table.flag(rule.name, value)
-        else:
-            said[rule.name] = table.number(rule.name, value, 0, 100_000)
-    table.done()
-    return BookingRules(**said)
 
 
 def _meeting(table: Table) -> MeetingSpec:
@@ -326,6 +305,9 @@ def _filling(table: Table) -> FillingSpec:
         bodies=table.texts("bodies"),
         private_percent=table.number("private_percent", 0, 0, 100),
         tentative_percent=table.number("tentative_percent", 0, 0, 100),
+        series_percent=table.number("series_percent", 0, 0, 100),
+        most_invited=table.number("most_invited", 6, 1, 100),
+        is_local=table.flag("local", False),
     )
     table.done()
     if not found.subjects:

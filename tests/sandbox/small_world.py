@@ -12,6 +12,7 @@ from kalends_sandbox.item import Item
 from kalends_sandbox.mailbox import Happening
 from kalends_sandbox.place import BookingRules, Place
 from kalends_sandbox.post import Post, Timing
+from kalends_sandbox.room_actions import RoomActions
 from kalends_sandbox.world import RoomList, ServiceAccount, World
 from kalends_sandbox.zones import Zone
 
@@ -30,12 +31,14 @@ class SmallWorld:
         for name in ("Oak", "Elm"):
             self.world.add_mailbox(name, f"{name}@small.example", "room", place=place)
         for name in ("Ann", "Bob", "Eve"):
-            self.world.add_mailbox(name, f"{name}@small.example", aliases=(f"{name}.alias@small.example",))
+            address, alias = f"{name}@small.example", f"{name}.alias@small.example"
+            self.world.add_mailbox(name, address, aliases=(alias,), department="Glass" if name == "Bob" else "")
         self.world.room_lists.append(RoomList("House", "house@small.example", (OAK, ELM)))
         self.world.accounts.append(ServiceAccount("svc", "pw", ("list:house@small.example", "a*@small.example")))
         self.post = Post(self.world, random.Random(seed), Timing((1.0, 1.0), (5.0, 5.0)))
-        Attendant(self.world, self.post)
+        self.attendant = Attendant(self.world, self.post)
         self.actions = Actions(self.world, self.post)
+        self.rooms = RoomActions(self.world, self.post)
         self.heard: list[Happening] = []
         self.world.listeners.append(self.heard.append)
 
@@ -61,6 +64,16 @@ class SmallWorld:
         while self.clock.now() < until:
             self.clock.set(min(until, self.clock.now() + timedelta(seconds=0.5)))
             self.post.do_due()
+
+    def notes(self, to: str, kind: str | None = None) -> list[str]:
+        """What was written to somebody, oldest first."""
+        return [mail.note for _, mail in self.post.log if mail.to == to and kind in (None, mail.kind)]
+
+    def govern(self, address: str, **rules: object) -> None:
+        room = self.world.mailbox(address)
+        assert room is not None
+        assert room.place is not None
+        self.attendant.govern(room, replace(room.place.rules, **rules))
 
     def responses(self, address: str) -> dict[str, str]:
         return {attendee.address: attendee.response for attendee in self.only(address).attendees}

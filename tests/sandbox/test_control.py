@@ -255,6 +255,7 @@ def test_requests_are_recorded_only_when_asked_for_and_counted_always():
         ("POST", "/faults", {"name": "slow", "parameters": {"delay_s": []}}, 400, "single value"),
         ("POST", "/requests", {"keep": 1_000_000}, 400, "from 0 to 10000"),
         ("GET", "/requests?last=all", None, 400, "number of requests"),
+        ("GET", "/mails?last=0", None, 400, "number of mails"),
         ("GET", "/truth?mailbox=x@*", None, 400, "No mailbox matches"),
         ("GET", "/truth?mailbox=*&from=2026-11-24", None, 400, "to: is missing"),
         ("GET", "/truth?mailbox=*&from=2026-11-24&to=2026-11-23", None, 400, "earlier"),

@@ -10,6 +10,7 @@ import pytest
 
 from kalends_sandbox import series
 from kalends_sandbox.clock import Clock
+from kalends_sandbox.crowd import local_part
 from kalends_sandbox.founding import found
 from kalends_sandbox.place import BookingRules
 from kalends_sandbox.recurrence import (
@@ -21,7 +22,7 @@ from kalends_sandbox.recurrence import (
     Weekly,
 )
 from kalends_sandbox.verbs import VERBS
-from kalends_sandbox.worldfile import WorldFileBroken, load, local_part, read
+from kalends_sandbox.worldfile import WorldFileBroken, load, read
 from kalends_sandbox.written import PATTERNS
 
 THURSDAY = datetime(2026, 11, 19, 8, tzinfo=UTC)
@@ -38,6 +39,27 @@ building = "House"
 [[people]]
 name = "Ann"
 """
+
+CROWDED = (
+    SMALL
+    + """
+[crowd]
+given_names = ["Ada", "Bo"]
+surnames = ["Cole", "Dee", "Eek"]
+departments = ["Glass", "Paper"]
+titles = ["Lead"]
+features = ["screen"]
+[[sites]]
+zone = "Tokyo Standard Time"
+buildings = ["East", "West"]
+rooms = 27
+people = 4
+booking = { allow_conflicts = true }
+working_hours = { from = "10:00" }
+[[sites]]
+people = 2
+"""
+)
 
 
 def built(text_or_name, start=THURSDAY, seed=1):
@@ -152,6 +174,45 @@ changes = [{ occurrence = 1, at = "11:15", minutes = 45, subject = "Later", sens
     assert changed.kind == "Exception"
 
 
+def test_a_crowd_has_a_name_an_address_and_a_zone_for_everybody():
+    world = built(CROWDED).world
+
+    people = [one for one in world.people if one.name != "Ann"]
+    assert len({one.name for one in people}) == 6
+    assert {one.primary for one in people} == {f"{one.name.lower().replace(' ', '.')}@small.example" for one in people}
+    assert [one.zone.iana for one in people] == ["Asia/Tokyo"] * 4 + ["Europe/Berlin"] * 2
+    assert [one.department for one in people] == ["Glass", "Paper"] * 3
+    rooms = [one for one in world.rooms if one.name != "Oak"]
+    assert [len(one.rooms) for one in world.room_lists] == [1, 14, 13]
+    assert rooms[0].primary == "east.101@small.example"
+    assert rooms[26].name == "East 2.02"
+    assert all(room.place.rules.allow_conflicts and room.working_hours.start_minute == 600 for room in rooms)
+
+
+def test_everybody_can_be_invited_with_a_star():
+    world = built(CROWDED + '[[meetings]]\norganizer = "Ann"\nat = "09:00"\nrequired = ["*"]\nrooms = ["Oak"]\n').world
+
+    (meeting,) = world.mailbox("ann@small.example").calendar.items.values()
+    assert len(meeting.required) == 6
+    assert all(person.calendar.count == 1 for person in world.people)
+
+
+def test_made_up_meetings_may_come_back_every_week_and_stay_near():
+    filled = CROWDED + '[filling]\nsubjects = ["Plan"]\nseries_percent = 50\nlocal = true\ndays = [0, 20]\n'
+
+    world = built(filled).world
+
+    kinds = set()
+    for room in world.rooms:
+        items = list(room.calendar.items.values())
+        firm = [one for one in room.calendar.view(THURSDAY, THURSDAY + timedelta(days=90)) if one.takes_time]
+        assert all(one.end <= other.start for one, other in pairwise(firm)), room.name
+        if room.zone.iana == "Asia/Tokyo":
+            kinds |= {item.kind for item in items}
+            assert {world.mailbox(item.organizer.address).zone for item in items} <= {room.zone}
+    assert kinds == {"Single", "RecurringMaster"}
+
+
 def test_names_become_plain_addresses():
     assert local_part("Zoë Ångström") == "zoe.angstrom"
     assert local_part("Tomás Ó Briain") == "tomas.o.briain"
@@ -198,6 +259,9 @@ def test_names_become_plain_addresses():
         (SMALL + '[autodiscover]\ninternal_url = "mbx01"\n', ["autodiscover.internal_url", "is no URL"]),
         (SMALL + '[[accounts]]\nuser = "s"\npassword = "p"\nmailbox = "no@x"\n', ["accounts[1].mailbox", "no mailbox"]),
         (SMALL.replace('name = "Ann"', "name = 3"), ["people[1].name", "text in quotes"]),
+        (CROWDED + "[[sites]]\npeople = 1\n", ["crowd", "7 people need as many pairs"]),
+        (CROWDED + "[[sites]]\npeople = 20000\n", ["sites", "at most 20000"]),
+        (CROWDED + "[[sites]]\nrooms = 1\n", ["sites[3].buildings", "name at least one"]),
         ("rooms = 3\n" + SMALL.replace("[[rooms]]", "[[people]]"), ["rooms", "a list of tables"]),
     ],
 )  # fmt: skip

@@ -216,7 +216,7 @@ FIELDS: Final = (
     Field("item:ReminderMinutesBeforeStart", _reminder_minutes),
     Field("item:DisplayCc", lambda item, page: leaf("DisplayCc", "; ".join(one.name for one in item.optional))),
     Field("item:DisplayTo", lambda item, page: leaf("DisplayTo", "; ".join(one.name for one in item.required))),
-    Field("item:HasAttachments", _yes("HasAttachments", False)),
+    Field("item:HasAttachments", lambda item, page: flag("HasAttachments", bool(item.attachments))),
     Field("", _extended),
     Field("item:Culture", _further("Culture", "en-US")),
     Field("item:LastModifiedName", _modified_by),

@@ -9,12 +9,13 @@ from kalends_sandbox.item import Item, Letter, LetterKind, Party
 
 _REQUEST: Final = "MeetingRequest"
 _ELEMENTS: Final[Mapping[LetterKind, str]] = {
-    "invitation": _REQUEST, "update": _REQUEST, "cancellation": "MeetingCancellation",
+    "invitation": _REQUEST, "update": _REQUEST, "forwarded": _REQUEST, "cancellation": "MeetingCancellation",
     "acceptance": "MeetingResponse", "tentative": "MeetingResponse", "refusal": "MeetingResponse",
 }  # fmt: skip
 _CLASSES: Final[Mapping[LetterKind, str]] = {
     "invitation": "IPM.Schedule.Meeting.Request",
     "update": "IPM.Schedule.Meeting.Request",
+    "forwarded": "IPM.Schedule.Meeting.Request",
     "cancellation": "IPM.Schedule.Meeting.Canceled",
     "acceptance": "IPM.Schedule.Meeting.Resp.Pos",
     "tentative": "IPM.Schedule.Meeting.Resp.Tent",

@@ -23,6 +23,7 @@ from kalends_sandbox.item import Item
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.place import Place
 from kalends_sandbox.post import Post
+from kalends_sandbox.room_actions import RoomActions
 from kalends_sandbox.world import RoomList, ServiceAccount, World
 from kalends_sandbox.zones import zone
 from sandbox.exchange import wire
@@ -60,6 +61,7 @@ class Stage:
     world: World
     post: Post
     actions: Actions
+    rooms: RoomActions
     faults: Faults
     exchange: Exchange
     rng: random.Random
@@ -166,7 +168,7 @@ async def staged(
     async with httpx2.AsyncClient(timeout=10) as client:
         url = f"{scheme}://127.0.0.1:{server.port}/EWS/Exchange.asmx"
         try:
-            yield Stage(world, post, actions, faults, exchange, rng, url, client, *people)  # type: ignore[arg-type]
+            yield Stage(world, post, actions, RoomActions(world, post), faults, exchange, rng, url, client, *people)  # type: ignore[arg-type]
         finally:
             await server.close()
             exchange.close()
