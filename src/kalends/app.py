@@ -85,7 +85,7 @@ async def open_hub(config: Config, *, exclusive: bool = False) -> AsyncIterator[
         if exclusive and config.url.startswith("sqlite"):
             await store.run(due.break_leases, clock.now())
         async with _bus_of(config) as bus:
-            yield Hub(config, clock, ids, store, bus, seal, organization, factories(ids.rng))
+            yield Hub(config, clock, ids, store, bus, seal, organization, factories(ids.rng, clock))
     finally:
         await store.aclose()
 
@@ -95,14 +95,14 @@ def clock_of(config: Config) -> Clock:
     return RealClock() if start is None else ScaledClock(start, config.clock_factor, config.clock_origin)
 
 
-def factories(rng: random.Random) -> Mapping[str, ProviderFactory]:
+def factories(rng: random.Random, clock: Clock) -> Mapping[str, ProviderFactory]:
     """One line per calendar system. Each is imported only when an account needs it: its code costs start-up time."""
 
     def exchange(settings: Mapping[str, Any], credentials: Mapping[str, Any]) -> Provider:
         from kalends.providers.exchange.provider import ExchangeProvider
         from kalends.providers.exchange.settings import ExchangeSettings
 
-        return ExchangeProvider(ExchangeSettings.of(settings), credentials, rng)
+        return ExchangeProvider(ExchangeSettings.of(settings), credentials, rng, clock.now)
 
     return {"exchange": exchange}
 

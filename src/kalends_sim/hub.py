@@ -61,7 +61,7 @@ class Site:
             LocalBus(),
             Seal([key], ids.noise),
             organization.id,
-            factories(ids.rng),
+            factories(ids.rng, self.clock),
         )
 
 

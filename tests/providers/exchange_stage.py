@@ -34,6 +34,10 @@ ROOM = CalendarId("almond@example.test")
 UTC_ZONE = zone("UTC")
 
 
+def noon() -> datetime:
+    return NOON
+
+
 @dataclass
 class ExchangeStage(Stage):
     exchange: Exchange
@@ -60,7 +64,7 @@ class ExchangeStage(Stage):
 
     def another(self, password: str = PASSWORD, **settings: Any) -> ExchangeProvider:
         """A further provider with other settings on the same server."""
-        made = ExchangeProvider(replace(self.settings, **settings), {"password": password}, Random(1))
+        made = ExchangeProvider(replace(self.settings, **settings), {"password": password}, Random(1), noon)
         self.providers.append(made)
         return made
 
@@ -157,7 +161,7 @@ async def exchange_stage(folder: Path | None = None, **settings: Any) -> AsyncIt
     if certificate is not None:
         stored["fingerprint"] = certificate.sha256
     chosen = ExchangeSettings.of(stored)
-    provider = ExchangeProvider(chosen, {"password": PASSWORD}, Random(11))
+    provider = ExchangeProvider(chosen, {"password": PASSWORD}, Random(11), noon)
     stage = ExchangeStage(exchange, faults, url, provider, chosen)
     try:
         yield stage

@@ -139,7 +139,6 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
 @pytest.mark.parametrize(
     ("given", "kind", "words"),
     [
-        (answer(401), AuthLost, "password"),
         (answer(403), AuthLost, "EWS is enabled"),
         (answer(404), Unavailable, "/EWS/Exchange.asmx"),
         (answer(405), Unavailable, "/EWS/Exchange.asmx"),

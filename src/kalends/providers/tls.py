@@ -12,6 +12,7 @@ from typing import Any
 
 import truststore
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 _PROBE_SECONDS = 10.0
@@ -25,6 +26,8 @@ class Trust:
     authority_pem: str | None = None
     fingerprint: str | None = None
     """SHA-256 of the server's certificate: 64 hex digits, colons and case ignored. Replaces chain and host name."""
+    beside_system: bool = False
+    """The private authority is trusted together with the system's, not instead of them."""
 
     def __post_init__(self) -> None:
         if self.authority_pem is not None and self.fingerprint is not None:
@@ -39,14 +42,19 @@ class Trust:
         if self.authority_pem is not None:
             self.context()
 
+    def elsewhere(self) -> "Trust":
+        """For another server that the same account needs: a pin says nothing about it, a private authority may."""
+        return Trust(self.authority_pem, beside_system=True)
+
     def context(self) -> ssl.SSLContext:
         """A client context for this trust; TLS 1.2 or newer."""
         if self.fingerprint is not None:
             return _pinned(_plain(self.fingerprint))
-        if self.authority_pem is None:
+        if self.authority_pem is None or self.beside_system:
             context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         else:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.authority_pem is not None:
             try:
                 context.load_verify_locations(cadata=self.authority_pem)
             except (ssl.SSLError, ValueError) as error:
@@ -91,6 +99,23 @@ def _fingerprint(der: bytes) -> str:
     digest = hashes.Hash(hashes.SHA256())
     digest.update(der)
     return digest.finalize().hex()
+
+
+def end_point(certificate: bytes) -> bytes:
+    """What binds a sign-in to the TLS connection on which this certificate (DER) was shown: tls-server-end-point.
+
+    RFC 5929 §4.1: the hash that the certificate's signature uses, but SHA-256 in place of MD5 and SHA-1. Signatures
+    without a hash of their own (Ed25519) are left undefined there; SHA-256 is what other clients take.
+    """
+    try:
+        signed = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        signed = None
+    if signed is None or signed.name in ("md5", "sha1"):
+        signed = hashes.SHA256()
+    digest = hashes.Hash(signed)
+    digest.update(certificate)
+    return b"tls-server-end-point:" + digest.finalize()
 
 
 async def explain(error: ssl.SSLError, host: str, port: int) -> str:

@@ -187,14 +187,9 @@ def _about_request(code: str, whose: str) -> ProviderError:
 
 
 def status_error(answer: Answer, host: str) -> ProviderError | None:
-    """What an HTTP status other than success says. 500 is left to the fault in its body."""
+    """What an HTTP status other than success says. 500 is left to the fault in its body, 401 to `auth`."""
     if answer.status in (200, 500):
         return _web_page(answer, host)
-    if answer.status == 401:
-        return AuthLost(
-            f"{host} refuses the service account's user name or password. Correct them; Kalends does not try again "
-            "by itself, so that the account is not locked out. If they are right, check that the server offers Basic."
-        )
     if answer.status == 403:
         return AuthLost(
             f"{host} forbids EWS to the service account (403). Check that EWS is enabled for it (Get-CASMailbox), that "

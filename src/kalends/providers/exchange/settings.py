@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from kalends.providers.protocol import Rejected
@@ -11,6 +11,9 @@ from kalends.providers.tls import Trust
 
 MOST_PER_CONNECTION = 200
 """Exchange's own limit of subscription ids in one GetStreamingEvents."""
+
+Way = Literal["basic", "ntlm", "oauth"]
+"""How an account signs in."""
 
 
 class BadSettings(Rejected, ValueError):
@@ -20,6 +23,10 @@ class BadSettings(Rejected, ValueError):
 _KINDS: Mapping[str, tuple[type, str]] = {
     "url": (str, "text"),
     "username": (str, "text"),
+    "sign_in": (str, "basic, ntlm or oauth"),
+    "token_url": (str, "text"),
+    "client_id": (str, "text"),
+    "scope": (str, "text"),
     "impersonate": (bool, "true or false"),
     "max_per_connection": (int, "a number"),
     "calls_at_once": (int, "a number"),
@@ -35,8 +42,15 @@ class ExchangeSettings:
 
     url: str
     """The EWS address, usually https://mail.example.com/EWS/Exchange.asmx."""
-    username: str
-    """DOMAIN\\name or name@domain of the service account."""
+    username: str = ""
+    """DOMAIN\\name or name@domain of the service account. OAuth has none: its application is the account."""
+    sign_in: Way = "basic"
+    token_url: str = ""
+    """OAuth: where tokens are given out, such as https://adfs.example.com/adfs/oauth2/token."""
+    client_id: str = ""
+    """OAuth: the application's id."""
+    scope: str = ""
+    """OAuth: what the token is for. Empty: everything at the EWS address's own server (https://…/.default)."""
     impersonate: bool = True
     """Act as each mailbox (ApplicationImpersonation); else open them as a delegate, without streaming."""
     max_per_connection: int = MOST_PER_CONNECTION
@@ -49,6 +63,10 @@ class ExchangeSettings:
     allow_plain: bool = False
     """Lets an http address through: for the simulation only."""
 
+    @property
+    def token_scope(self) -> str:
+        return self.scope or f"https://{urlsplit(self.url).hostname}/.default"
+
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "ExchangeSettings":
         """From an account's stored settings: the field names, and `authority_pem` or `fingerprint` for the trust."""
@@ -58,7 +76,8 @@ class ExchangeSettings:
         for name, (kind, words) in _KINDS.items():
             if name in settings and type(settings[name]) is not kind:
                 raise BadSettings(f"The Exchange account's setting “{name}” must be {words}.")
-        for name in ("url", "username"):
+        needed = ("url", "token_url", "client_id") if settings.get("sign_in") == "oauth" else ("url", "username")
+        for name in needed:
             if name not in settings:
                 raise BadSettings(f"The Exchange account has no “{name}”: set it.")
         try:
@@ -68,33 +87,40 @@ class ExchangeSettings:
         return cls(**{name: value for name, value in settings.items() if name not in _TRUST}, trust=trust)
 
     def __post_init__(self) -> None:
-        self._check_url()
-        if not self.username.strip() or any(ord(char) < 32 for char in self.username):
+        self._check_address(self.url, "EWS", "https://mail.example.com/EWS/Exchange.asmx")
+        if self.sign_in not in get_args(Way):
+            raise BadSettings(f"“{self.sign_in}” is no way to sign in: choose basic, ntlm or oauth.")
+        if self.sign_in == "oauth":
+            self._check_address(self.token_url, "token", "https://adfs.example.com/adfs/oauth2/token")
+            if not _is_readable(self.client_id):
+                raise BadSettings("The application's client id is empty or unreadable: give it as it was registered.")
+        elif not _is_readable(self.username):
             raise BadSettings("The user name is empty or unreadable: give DOMAIN\\name or name@domain.")
         _check_range("The number of calendars per streaming connection", self.max_per_connection, MOST_PER_CONNECTION)
         _check_range("The number of requests at once", self.calls_at_once, 27)
         _check_range("The minutes of a streaming connection", self.connection_minutes, 30)
 
-    def _check_url(self) -> None:
+    def _check_address(self, url: str, what: str, example: str) -> None:
+        hint = f"it usually looks like {example}."
         try:
-            parts = urlsplit(self.url)
+            parts = urlsplit(url)
             host, port = parts.hostname, parts.port
         except ValueError as error:
-            raise BadSettings(f"The EWS address can't be read: {_example()}") from error
-        if not host or port == 0 or re.search(r"[\s\x00-\x1f]", self.url):
-            raise BadSettings(f"The EWS address has no server name: {_example()}")
+            raise BadSettings(f"The {what} address can't be read: {hint}") from error
+        if not host or port == 0 or re.search(r"[\s\x00-\x1f]", url):
+            raise BadSettings(f"The {what} address has no server name: {hint}")
         if parts.username or parts.password:
-            raise BadSettings(f"The EWS address must not hold a user name or password: {_example()}")
+            raise BadSettings(f"The {what} address must not hold a user name or password: {hint}")
         if parts.scheme == "http" and not self.allow_plain:
             raise BadSettings(
-                "The EWS address starts with http://, which would send the password in the clear: use https://."
+                f"The {what} address starts with http://, which would send the password in the clear: use https://."
             )
         if parts.scheme not in ("https", "http"):
-            raise BadSettings(f"The EWS address does not start with https://: {_example()}")
+            raise BadSettings(f"The {what} address does not start with https://: {hint}")
 
 
-def _example() -> str:
-    return "it usually looks like https://mail.example.com/EWS/Exchange.asmx."
+def _is_readable(text: str) -> bool:
+    return bool(text.strip()) and all(ord(char) >= 32 for char in text)
 
 
 def _check_range(what: str, value: int, most: int) -> None:
