@@ -14,7 +14,7 @@ from typing import Any
 from kalends.model.event import CalendarId
 from kalends.model.time import Span
 from kalends.providers.exchange.provider import ExchangeProvider
-from kalends.providers.exchange.settings import ExchangeSettings
+from kalends.providers.exchange.settings import ExchangeSettings, Way
 from kalends_sandbox import series
 from kalends_sandbox.clock import Clock
 from kalends_sandbox.exchange.server import Exchange
@@ -32,6 +32,7 @@ from providers.contract import NOON, Line, Stage
 USER, PASSWORD = "EXAMPLE\\kalends", "correct horse"
 ROOM = CalendarId("almond@example.test")
 UTC_ZONE = zone("UTC")
+OFFERS: dict[Way, tuple[str, ...]] = {"basic": ("basic",), "ntlm": ("negotiate", "ntlm")}
 
 
 def noon() -> datetime:
@@ -147,17 +148,24 @@ class ExchangeStage(Stage):
 
 
 @asynccontextmanager
-async def exchange_stage(folder: Path | None = None, **settings: Any) -> AsyncIterator[ExchangeStage]:
-    """Over https with a pinned self-signed certificate when a folder is given for it, else over plain http."""
+async def exchange_stage(
+    folder: Path | None = None, way: Way = "basic", **settings: Any
+) -> AsyncIterator[ExchangeStage]:
+    """Over https with a pinned self-signed certificate when a folder is given for it, else over plain http.
+
+    The provider signs in by `way`, which is what the server offers unless `settings` (the server's) say otherwise.
+    """
+    settings.setdefault("sign_in", OFFERS[way])
     world = World(Clock(NOON, factor=0.0), Random(7), "example.test", "Example", UTC_ZONE)
     _furnish(world)
     faults = Faults(Random(8))
-    exchange = Exchange(world, faults, Random(9), Settings(**settings))
     certificate = None if folder is None else self_signed(folder, Random(10))
+    channel = None if certificate is None else certificate.channel
+    exchange = Exchange(world, faults, Random(9), Settings(**settings), channel)
     server = await serve(exchange.handle, "127.0.0.1", 0, None if certificate is None else certificate.context)
     scheme = "http" if certificate is None else "https"
     url = f"{scheme}://127.0.0.1:{server.port}/EWS/Exchange.asmx"
-    stored: dict[str, Any] = {"url": url, "username": USER, "allow_plain": certificate is None}
+    stored: dict[str, Any] = {"url": url, "username": USER, "sign_in": way, "allow_plain": certificate is None}
     if certificate is not None:
         stored["fingerprint"] = certificate.sha256
     chosen = ExchangeSettings.of(stored)

@@ -29,7 +29,7 @@ class Check:
             yield Finding("connection", False, str(error))
             return
         yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
-        yield Finding("sign-in", True, "The service account may use EWS.")
+        yield Finding("sign-in", True, f"The service account may use EWS. It signed in by {self.client.signed_in_by}.")
         yield self._of_lists(len(lists))
         yield self._of_group_size()
         if calendar is not None:

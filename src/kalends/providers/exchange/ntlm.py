@@ -11,7 +11,6 @@ connection. The messages are pyspnego's, which takes its nonces from the operati
 
 import asyncio
 import base64
-import logging
 import struct
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,10 +32,6 @@ _SCHEMES = ("NTLM", "Negotiate")
 """Windows takes the bare NTLM messages under either name; not every server offers both."""
 _UNREADABLE = (SpnegoError, ValueError, struct.error, IndexError, KeyError, OverflowError)
 """What pyspnego raises for a challenge that is none."""
-
-logging.getLogger("spnego").setLevel(
-    logging.INFO
-)  # below that it logs the messages, from which passwords can be guessed
 
 
 @dataclass(slots=True)
