@@ -14,7 +14,10 @@ from sync.processes import config, invoked
 
 URL = "https://mail.example.test/EWS/Exchange.asmx"
 TOKENS = "https://adfs.example.test/adfs/oauth2/token"
-BY_OAUTH = ("--sign-in", "oauth", "--token-url", TOKENS, "--client-id", "kalends-app")
+BY_OAUTH = (
+    *("--sign-in", "oauth", "--token-url", TOKENS, "--client-id", "kalends-app"),
+    *("--user", "almond@example.test"),
+)
 
 
 @pytest.fixture
@@ -53,12 +56,12 @@ def test_a_new_account_signs_in_by_ntlm_unless_told_otherwise(hub: Config) -> No
     assert credentials == {"password": "horse"}
 
 
-def test_an_application_needs_no_user_and_its_secret_is_sealed(hub: Config) -> None:
+def test_the_secret_of_an_application_is_sealed(hub: Config) -> None:
     done = add(hub, *BY_OAUTH, "--client-secret-file", file(hub, "battery"))
 
     settings, credentials = stored(hub)
     assert done.exit_code == 0, done.output
-    assert (settings["token_url"], settings["client_id"], "username" in settings) == (TOKENS, "kalends-app", False)
+    assert (settings["token_url"], settings["client_id"]) == (TOKENS, "kalends-app")
     assert credentials == {"client_secret": "battery"}
     assert "battery" not in str(settings) + done.output
 
@@ -66,25 +69,15 @@ def test_an_application_needs_no_user_and_its_secret_is_sealed(hub: Config) -> N
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--password-file", "FILE"), "Missing option --user"),
+        (("--password-file", "FILE"), "Missing option '--user'"),
         (("--user", "svc", "--client-secret-file", "FILE"), "signs in by ntlm: give --password-file"),
-        (("--sign-in", "oauth", "--client-secret-file", "FILE"), "has no “token_url”"),
+        (("--sign-in", "oauth", "--user", "a@b.test", "--client-secret-file", "FILE"), "has no “token_url”"),
+        ((*BY_OAUTH, "--user", "EXAMPLE\\svc", "--client-secret-file", "FILE"), "An application has no user name"),
+        ((*BY_OAUTH, "--no-impersonation", "--client-secret-file", "FILE"), "An application can't be a delegate"),
         ((*BY_OAUTH, "--password-file", "FILE"), "signs in by oauth: give --client-secret-file"),
         ((*BY_OAUTH,), "No client secret: give --client-secret-file"),
         (("--user", "svc"), "No password: give --password-file"),
-        (
-            (
-                "--sign-in",
-                "oauth",
-                "--token-url",
-                "http://adfs.test/token",
-                "--client-id",
-                "x",
-                "--client-secret-file",
-                "FILE",
-            ),
-            "The token address starts with http://",
-        ),
+        ((*BY_OAUTH, "--token-url", "http://adfs.test/token", "--client-secret-file", "FILE"), "starts with http://"),
     ],
 )
 def test_what_does_not_go_together_is_refused(hub: Config, arguments: tuple[str, ...], says: str) -> None:
@@ -112,7 +105,7 @@ def test_an_account_moves_from_password_to_application_in_one_step(hub: Config) 
     assert (without.exit_code, tried.exit_code, done.exit_code) == (2, 0, 0), done.output
     assert between == only_tried
     assert between[1] == {"password": "horse"}
-    assert (settings["sign_in"], "username" in settings) == ("oauth", False)
+    assert (settings["sign_in"], settings["username"]) == ("oauth", "almond@example.test")
     assert credentials == {"client_secret": "battery"}
 
 

@@ -20,7 +20,7 @@ from kalends.providers.protocol import AuthLost, Finding, ProviderError, Throttl
 from kalends_sandbox.tls import self_signed
 from kalends_sandbox.world import ServiceAccount
 from providers.contract import NOON, Mirror, window_at
-from providers.exchange_stage import PASSWORD, ROOM, ExchangeStage, exchange_stage, noon
+from providers.exchange_stage import PASSWORD, ROOM, ExchangeStage, exchange_stage
 from providers.relay import Wire, relay
 
 pytestmark = pytest.mark.asyncio
@@ -238,7 +238,7 @@ async def test_somebody_who_ends_tls_in_between_can_not_use_the_proof(protection
             settings = replace(
                 stage.settings, url=between.url, trust=replace(stage.settings.trust, fingerprint=theirs.sha256)
             )
-            provider = ExchangeProvider(settings, {"password": PASSWORD}, Random(1), noon)
+            provider = ExchangeProvider(settings, {"password": PASSWORD}, Random(1), stage.world.clock.now)
             try:
                 await provider.pull(ROOM, None, window_at(NOON), {})
                 error = None

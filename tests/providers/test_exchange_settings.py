@@ -8,12 +8,19 @@ from kalends.providers.exchange.settings import BadSettings, ExchangeSettings
 from kalends.providers.protocol import ProviderError
 
 GOOD = {"url": "https://mail.example.test/EWS/Exchange.asmx", "username": "EXAMPLE\\kalends"}
+OAUTH = {
+    "sign_in": "oauth",
+    "token_url": "https://adfs.example.test/adfs/oauth2/token",
+    "client_id": "kalends",
+    "username": "almond@example.test",
+}
 
 
 def test_address_and_user_name_are_enough() -> None:
     settings = ExchangeSettings.of(GOOD)
 
     assert (settings.impersonate, settings.max_per_connection) == (True, 200)
+    assert settings.sign_in == "basic", "what accounts of the time before there was a choice mean"
     assert settings.trust.fingerprint is None
 
 
@@ -44,6 +51,13 @@ def test_a_fingerprint_may_be_written_as_openssl_prints_it() -> None:
         ({"fingerprint": "abc"}, "not a SHA-256"),
         ({"authority_pem": "hello"}, "not a readable PEM"),
         ({"authority_pem": "hello", "fingerprint": "ab" * 32}, "only one of them"),
+        ({"sign_in": "kerberos"}, "choose basic, ntlm or oauth"),
+        ({"sign_in": "oauth"}, "no “token_url”"),
+        ({**OAUTH, "token_url": "http://adfs.example.test/token"}, "token address starts with http://"),
+        ({**OAUTH, "token_url": "https://me:secret@adfs.example.test/"}, "token address must not hold"),
+        ({**OAUTH, "client_id": " "}, "client id is empty"),
+        ({**OAUTH, "username": "EXAMPLE\\kalends"}, "a mailbox that it may act as"),
+        ({**OAUTH, "impersonate": False}, "can't be a delegate"),
     ],
 )
 def test_what_can_not_work_is_refused(given: dict[str, Any], words: str) -> None:
@@ -58,3 +72,15 @@ def test_what_can_not_work_is_refused(given: dict[str, Any], words: str) -> None
 def test_what_is_missing_is_named(missing: str) -> None:
     with pytest.raises(BadSettings, match=f"no “{missing}”"):
         ExchangeSettings.of({name: value for name, value in GOOD.items() if name != missing})
+
+
+@pytest.mark.parametrize(
+    ("url", "scope", "wanted"),
+    [
+        ("https://mail.example.test/EWS/Exchange.asmx", "", "https://mail.example.test/.default"),
+        ("https://mail.example.test:8443/EWS/Exchange.asmx", "", "https://mail.example.test:8443/.default"),
+        ("https://mail.example.test/EWS/Exchange.asmx", "https://ews/.default", "https://ews/.default"),
+    ],
+)
+def test_a_token_is_for_the_server_itself_unless_told_otherwise(url: str, scope: str, wanted: str) -> None:
+    assert ExchangeSettings.of({**GOOD, **OAUTH, "url": url, "scope": scope}).token_scope == wanted

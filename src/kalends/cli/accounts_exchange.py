@@ -27,7 +27,7 @@ _SECRETS: dict[str, dict[str, Any]] = {
 _OPTIONS: dict[str, dict[str, Any]] = {
     "--url": {"help": "The EWS address, such as https://mail.example.com/EWS/Exchange.asmx."},
     "--sign-in": {"type": click.Choice(["ntlm", "basic", "oauth"]), "help": "How the account signs in."},
-    "--user": {"help": "The service account: DOMAIN\\name or name@domain. OAuth needs none."},
+    "--user": {"help": "The service account: DOMAIN\\name or name@domain. OAuth: a mailbox to look rooms up as."},
     "--token-url": {"help": "OAuth: where tokens are given out, such as https://…/oauth2/token."},
     "--client-id": {"help": "OAuth: the application's id."},
     "--scope": {"help": "OAuth: what the token is for, if not https://(server of the EWS address)/.default."},
@@ -44,6 +44,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 """What an Exchange account may be told."""
 _NEW: dict[str, dict[str, Any]] = {
     "--url": {"required": True},
+    "--user": {"required": True},
     "--sign-in": {"default": "ntlm", "show_default": True},
     "--impersonation/--no-impersonation": {"default": True},
     "--calls-at-once": {"default": 8, "show_default": True},
@@ -76,8 +77,6 @@ def _options(
 @click.pass_context
 def exchange(ctx: click.Context, /, name: str, privacy: str, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Connect an Exchange Server (2013 to SE) by EWS."""
-    if given["user"] is None and given["sign_in"] != "oauth":
-        fail(2, "Missing option --user: the service account, DOMAIN\\name or name@domain.")
     settings, credentials = _settings(given), _secret(given["sign_in"], given)
 
     async def work(hub: "Hub") -> None:
@@ -172,8 +171,8 @@ async def _change(
     account = await named(hub, name)
     settings = {setting: value for setting, value in account.settings.items() if setting not in without} | dict(changed)
     way = settings.get("sign_in", "basic")
-    for unused in {"username"} if way == "oauth" else _OF_OAUTH:
-        settings.pop(unused, None)
+    if way != "oauth":
+        settings = {setting: value for setting, value in settings.items() if setting not in _OF_OAUTH}
     old = await hub.store.read(rows.credentials, hub.seal, account.id)
     new = old if _is_enough(way, old) and not _is_given(given) else _secret(way, given)
     now = hub.clock.now()

@@ -9,7 +9,7 @@ from kalends.providers.exchange import directory, faults, requests
 from kalends.providers.exchange.client import Affinity, Client
 from kalends.providers.exchange.settings import MOST_PER_CONNECTION, ExchangeSettings
 from kalends.providers.exchange.soap import M
-from kalends.providers.protocol import AuthLost, Finding, ProviderError
+from kalends.providers.protocol import AuthLost, CalendarGone, Finding, ProviderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Check:
         """Stops at the first step without which the later ones make no sense."""
         try:
             lists = await directory.room_lists(self.client)
-        except AuthLost as error:
+        except (AuthLost, CalendarGone) as error:
             yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
             yield Finding("sign-in", False, str(error))
             return

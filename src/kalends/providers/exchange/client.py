@@ -57,6 +57,7 @@ class Client:
         self.host = sign_in.host
         self._settings = settings
         self._sign_in = sign_in
+        self._looks_up_as = CalendarId(settings.looks_up_as) if settings.looks_up_as else None
         self._slots = asyncio.Semaphore(settings.calls_at_once)
         self._first = asyncio.Lock()
         self._is_signed_in = False
@@ -75,6 +76,7 @@ class Client:
         self, operation: Element, calendar: CalendarId | None = None, affinity: Affinity | None = None
     ) -> Element:
         """The response element. Raises the ProviderError that a fault, a status or a broken answer stands for."""
+        calendar = calendar or self._looks_up_as
         body = soap.envelope(operation, calendar if self._settings.impersonate else None)
         await self._in_time(self._slots.acquire())
         try:

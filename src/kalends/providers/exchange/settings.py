@@ -42,15 +42,15 @@ class ExchangeSettings:
 
     url: str
     """The EWS address, usually https://mail.example.com/EWS/Exchange.asmx."""
-    username: str = ""
-    """DOMAIN\\name or name@domain of the service account. OAuth has none: its application is the account."""
+    username: str
+    """DOMAIN\\name or name@domain of the service account; for OAuth the mailbox as which the application looks things up."""
     sign_in: Way = "basic"
     token_url: str = ""
     """OAuth: where tokens are given out, such as https://adfs.example.com/adfs/oauth2/token."""
     client_id: str = ""
     """OAuth: the application's id."""
     scope: str = ""
-    """OAuth: what the token is for. Empty: everything at the EWS address's own server (https://…/.default)."""
+    """OAuth: what the token is for. Empty: the server of the EWS address, as https://mail.example.com/.default."""
     impersonate: bool = True
     """Act as each mailbox (ApplicationImpersonation); else open them as a delegate, without streaming."""
     max_per_connection: int = MOST_PER_CONNECTION
@@ -65,7 +65,12 @@ class ExchangeSettings:
 
     @property
     def token_scope(self) -> str:
-        return self.scope or f"https://{urlsplit(self.url).hostname}/.default"
+        return self.scope or f"https://{urlsplit(self.url).netloc}/.default"
+
+    @property
+    def looks_up_as(self) -> str | None:
+        """Whom to act as where no calendar is concerned: Exchange lets an application ask nothing in its own name."""
+        return self.username if self.sign_in == "oauth" else None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "ExchangeSettings":
@@ -76,8 +81,8 @@ class ExchangeSettings:
         for name, (kind, words) in _KINDS.items():
             if name in settings and type(settings[name]) is not kind:
                 raise BadSettings(f"The Exchange account's setting “{name}” must be {words}.")
-        needed = ("url", "token_url", "client_id") if settings.get("sign_in") == "oauth" else ("url", "username")
-        for name in needed:
+        of_oauth = ("token_url", "client_id") if settings.get("sign_in") == "oauth" else ()
+        for name in ("url", "username", *of_oauth):
             if name not in settings:
                 raise BadSettings(f"The Exchange account has no “{name}”: set it.")
         try:
@@ -90,15 +95,24 @@ class ExchangeSettings:
         self._check_address(self.url, "EWS", "https://mail.example.com/EWS/Exchange.asmx")
         if self.sign_in not in get_args(Way):
             raise BadSettings(f"“{self.sign_in}” is no way to sign in: choose basic, ntlm or oauth.")
-        if self.sign_in == "oauth":
-            self._check_address(self.token_url, "token", "https://adfs.example.com/adfs/oauth2/token")
-            if not _is_readable(self.client_id):
-                raise BadSettings("The application's client id is empty or unreadable: give it as it was registered.")
-        elif not _is_readable(self.username):
+        if not _is_readable(self.username):
             raise BadSettings("The user name is empty or unreadable: give DOMAIN\\name or name@domain.")
+        if self.sign_in == "oauth":
+            self._check_application()
         _check_range("The number of calendars per streaming connection", self.max_per_connection, MOST_PER_CONNECTION)
         _check_range("The number of requests at once", self.calls_at_once, 27)
         _check_range("The minutes of a streaming connection", self.connection_minutes, 30)
+
+    def _check_application(self) -> None:
+        self._check_address(self.token_url, "token", "https://adfs.example.com/adfs/oauth2/token")
+        if not _is_readable(self.client_id):
+            raise BadSettings("The application's client id is empty or unreadable: give it as it was registered.")
+        if not re.fullmatch(r"[^\s@\\]+@[^\s@\\]+", self.username):
+            raise BadSettings(
+                "An application has no user name: give the address of a mailbox that it may act as, to look rooms up."
+            )
+        if not self.impersonate:
+            raise BadSettings("An application can't be a delegate: let it act as each mailbox (--impersonation).")
 
     def _check_address(self, url: str, what: str, example: str) -> None:
         hint = f"it usually looks like {example}."

@@ -26,17 +26,12 @@ def sign_in(
     plain = settings.allow_plain
     http = Http(settings.trust, connections=settings.calls_at_once + _STREAMS, allow_plain=plain, transport=transport)
     if settings.sign_in == "oauth":
-        is_same = _server(settings.token_url) == _server(settings.url)
+        is_same = urlsplit(settings.token_url).hostname == urlsplit(settings.url).hostname
         trust = settings.trust if is_same else settings.trust.elsewhere()
         tokens = Http(trust, connections=1, allow_plain=plain, transport=transport)
         return OAuth(settings, _secret(credentials, "client_secret", "client secret"), http, tokens, rng, now)
     password = _secret(credentials, "password", "password")
     return Ntlm(settings, password, http) if settings.sign_in == "ntlm" else Basic(settings, password, http)
-
-
-def _server(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port
 
 
 def _secret(credentials: Mapping[str, Any], name: str, words: str) -> str:

@@ -76,12 +76,10 @@ def read(answer: Answer, host: str) -> Token:
 
 
 def _holds(said: int | float | str | None) -> timedelta:
-    """AD FS of old writes the seconds as text."""
-    try:
-        seconds = float(said) if said is not None else _UNSAID.total_seconds()
-    except ValueError:
-        seconds = _UNSAID.total_seconds()
-    return timedelta(seconds=min(max(seconds, 0.0), _LONGEST.total_seconds()))
+    """The older endpoints write the seconds as text."""
+    if not re.fullmatch(r"-?\d{1,15}(\.\d*)?", str(said), re.ASCII):
+        return _UNSAID
+    return timedelta(seconds=min(max(float(str(said)), 0.0), _LONGEST.total_seconds()))
 
 
 def _error(answer: Answer, host: str) -> ProviderError:
