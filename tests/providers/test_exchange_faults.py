@@ -156,6 +156,25 @@ def test_a_status_names_its_situation(given: Answer, kind: type[ProviderError], 
     assert words in str(error)
 
 
+@pytest.mark.parametrize(
+    ("host", "body", "is_online"),
+    [
+        ("outlook.office365.com", b"", True),
+        ("outlook.office365.us", b"", True),
+        ("partner.outlook.cn", b"", True),
+        ("mail.example.test", b"EWS is blocked for this organization.", True),
+        ("mail.example.test", b"Access is denied.", False),
+        ("myoutlook.com.example.test", b"", False),
+    ],
+)
+def test_exchange_online_says_no_to_ews_for_good(host: str, body: bytes, is_online: bool) -> None:
+    error = faults.status_error(answer(403, body), host)
+
+    assert type(error) is AuthLost
+    assert ("Connect Microsoft 365 by Graph" in str(error)) is is_online
+    assert ("EWS is enabled for it" in str(error)) is not is_online
+
+
 @pytest.mark.parametrize("status", [200, 500])
 def test_an_answer_in_xml_is_left_to_its_content(status: int) -> None:
     assert faults.status_error(answer(status, b"<?xml?>", content_type="text/xml"), "mail.example.test") is None

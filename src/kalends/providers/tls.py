@@ -16,6 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 _PROBE_SECONDS = 10.0
+_TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"})
 _EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _ADDRESS_MISMATCH = 10, 9, 62, 64  # OpenSSL's X509_V_ERR_…
 
 
@@ -126,6 +127,11 @@ async def explain(error: ssl.SSLError, host: str, port: int) -> str:
             "compare it on the server and pin the new one; if not, somebody is in between."
         )
     if not isinstance(error, ssl.SSLCertVerificationError):
+        if error.reason in _TOO_OLD:
+            return (
+                f"{host} speaks only TLS 1.1 or older. Kalends needs TLS 1.2 or newer: switch it on on the server, as "
+                "Microsoft's TLS guidance for Exchange Server says."
+            )
         reason = (error.reason or "handshake failed").replace("_", " ").lower()
         return (
             f"No TLS connection to {host}: {reason}. Kalends needs TLS 1.2 or newer; "

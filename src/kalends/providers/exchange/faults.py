@@ -4,6 +4,7 @@ A code stands in exactly one row of the tables below. What stands in none is `Re
 which is everything it doesn't call an internal error.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,12 @@ _SIGN_IN = {
 }
 _STATE_LOST = ["ErrorInvalidSyncStateData"]
 _BROKEN = ["ErrorInternalServerError", "ErrorCorruptData", "ErrorContentConversionFailed", "ErrorInvalidServerVersion"]
+
+_ONLINE = re.compile(
+    r"(^|\.)(office365\.(com|us)|outlook\.com|office\.com|partner\.outlook\.cn|apps\.mil)\Z", re.IGNORECASE
+)
+"""Where Exchange Online answers, in all of Microsoft's clouds."""
+_SWITCHED_OFF = re.compile(rb"\bEWS\b[^.]{0,80}\b(blocked|disabled|not (allowed|enabled))\b", re.IGNORECASE)
 
 
 class Broken(Unavailable):
@@ -191,10 +198,7 @@ def status_error(answer: Answer, host: str) -> ProviderError | None:
     if answer.status in (200, 500):
         return _web_page(answer, host)
     if answer.status == 403:
-        return AuthLost(
-            f"{host} forbids EWS to the service account (403). Check that EWS is enabled for it (Get-CASMailbox), that "
-            "no EwsApplicationAccessPolicy blocks Kalends, and that this is no Exchange Online address."
-        )
+        return _forbidden(answer, host)
     if answer.status in (429, 503):
         return Throttled(retry_after(answer), f"{host} is overloaded and asked for a pause ({answer.status}).")
     if answer.status in (404, 405):
@@ -202,6 +206,19 @@ def status_error(answer: Answer, host: str) -> ProviderError | None:
             f"{host} has no EWS at this address ({answer.status}). It usually ends in /EWS/Exchange.asmx."
         )
     return Unavailable(f"{host} answered with HTTP status {answer.status}. If this repeats, look at proxies before it.")
+
+
+def _forbidden(answer: Answer, host: str) -> AuthLost:
+    if _ONLINE.search(host) or _SWITCHED_OFF.search(answer.body[:4096]):
+        return AuthLost(
+            f"{host} has EWS switched off (403): Exchange Online blocks it since 2026-10-01, organisation by organisation, "
+            "and ends it for everybody on 2027-04-01. Connect Microsoft 365 by Graph instead; until then an administrator "
+            "may let this application in (Set-OrganizationConfig -EwsEnabled $true -EwsAllowedAppIDs …)."
+        )
+    return AuthLost(
+        f"{host} forbids EWS to the service account (403). Check that EWS is enabled for it (Get-CASMailbox), that "
+        "no EwsApplicationAccessPolicy blocks Kalends, and that this is no Exchange Online address."
+    )
 
 
 def _web_page(answer: Answer, host: str) -> ProviderError | None:
