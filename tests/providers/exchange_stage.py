@@ -149,14 +149,15 @@ class ExchangeStage(Stage):
 
 @asynccontextmanager
 async def exchange_stage(
-    folder: Path | None = None, way: Way = "basic", **settings: Any
+    folder: Path | None = None, way: Way = "basic", pace: float = 0.0, **settings: Any
 ) -> AsyncIterator[ExchangeStage]:
     """Over https with a pinned self-signed certificate when a folder is given for it, else over plain http.
 
     The provider signs in by `way`, which is what the server offers unless `settings` (the server's) say otherwise.
+    The world's clock stands still unless it has a pace.
     """
     settings.setdefault("sign_in", OFFERS[way])
-    world = World(Clock(NOON, factor=0.0), Random(7), "example.test", "Example", UTC_ZONE)
+    world = World(Clock(NOON, factor=pace), Random(7), "example.test", "Example", UTC_ZONE)
     _furnish(world)
     faults = Faults(Random(8))
     certificate = None if folder is None else self_signed(folder, Random(10))
