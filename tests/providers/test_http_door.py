@@ -414,8 +414,9 @@ def der(algorithm: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None) -> byte
         (der(hashes.SHA256()).replace(RSA_SHA256, RSA_SHA1), "sha256"),
         (der(hashes.SHA256()).replace(RSA_SHA256, RSA_MD5), "sha256"),
         (der(None), "sha256"),
+        (b"no certificate that can be read", "sha256"),
     ],
-    ids=["sha256", "sha384", "sha512", "sha1", "md5", "ed25519"],
+    ids=["sha256", "sha384", "sha512", "sha1", "md5", "ed25519", "odd"],
 )
 async def test_a_connection_is_known_by_its_certificate_as_rfc_5929_says(certificate: bytes, hashed: str) -> None:
     assert end_point(certificate) == b"tls-server-end-point:" + hashlib.new(hashed, certificate).digest()

@@ -106,11 +106,11 @@ def end_point(certificate: bytes) -> bytes:
     """What binds a sign-in to the TLS connection on which this certificate (DER) was shown: tls-server-end-point.
 
     RFC 5929 §4.1: the hash that the certificate's signature uses, but SHA-256 in place of MD5 and SHA-1. Signatures
-    without a hash of their own (Ed25519) are left undefined there; SHA-256 is what other clients take.
+    without a hash of their own (Ed25519), or with one that nobody knows, are left undefined there; SHA-256 it is here.
     """
     try:
         signed = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
-    except UnsupportedAlgorithm:
+    except (UnsupportedAlgorithm, ValueError):
         signed = None
     if signed is None or signed.name in ("md5", "sha1"):
         signed = hashes.SHA256()

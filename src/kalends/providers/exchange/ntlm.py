@@ -153,8 +153,8 @@ class Ntlm(SignIn):
         """The 401 to a request without a body, and the certificate of the connection that it came over."""
         headers = {"Authorization": greeting, "User-Agent": "Kalends"}
         async with connection.http.stream(self.url, headers, b"", CALL_SECONDS) as stream:
-            answer = Answer(stream.status, stream.headers, await stream.body())
             certificate = stream.certificate
+            answer = Answer(stream.status, stream.headers, await stream.body())
         if answer.status == 401:
             return answer, certificate
         raise faults.status_error(answer, self.host) or Unavailable(
