@@ -157,21 +157,22 @@ def test_a_status_names_its_situation(given: Answer, kind: type[ProviderError], 
 
 
 @pytest.mark.parametrize(
-    ("host", "body", "is_online"),
+    ("host", "answered_by", "is_online"),
     [
-        ("outlook.office365.com", b"", True),
-        ("outlook.office365.us", b"", True),
-        ("partner.outlook.cn", b"", True),
-        ("mail.example.test", b"EWS is blocked for this organization.", True),
-        ("mail.example.test", b"Access is denied.", False),
-        ("myoutlook.com.example.test", b"", False),
+        ("outlook.office365.com", "", True),
+        ("outlook.office365.us", "", True),
+        ("partner.outlook.cn", "", True),
+        ("mail.example.test", "AM0PR01MB4234.eurprd01.prod.outlook.com", True),
+        ("mail.example.test", "mbx01.example.test", False),
+        ("myoutlook.com.example.test", "", False),
     ],
 )
-def test_exchange_online_says_no_to_ews_for_good(host: str, body: bytes, is_online: bool) -> None:
-    error = faults.status_error(answer(403, body), host)
+def test_exchange_online_is_known_when_it_says_no_to_ews(host: str, answered_by: str, is_online: bool) -> None:
+    error = faults.status_error(answer(403, X_CalculatedBETarget=answered_by), host)
 
     assert type(error) is AuthLost
-    assert ("Connect Microsoft 365 by Graph" in str(error)) is is_online
+    assert "2027-04-01" in str(error)
+    assert (f"{host} has EWS switched off" in str(error)) is is_online
     assert ("EWS is enabled for it" in str(error)) is not is_online
 
 

@@ -65,7 +65,9 @@ _ONLINE = re.compile(
     r"(^|\.)(office365\.(com|us)|outlook\.com|office\.com|partner\.outlook\.cn|apps\.mil)\Z", re.IGNORECASE
 )
 """Where Exchange Online answers, in all of Microsoft's clouds."""
-_SWITCHED_OFF = re.compile(rb"\bEWS\b[^.]{0,80}\b(blocked|disabled|not (allowed|enabled))\b", re.IGNORECASE)
+_BLOCKED = (
+    "Exchange Online blocks EWS since 2026-10-01, organisation by organisation, and ends it for everybody on 2027-04-01"
+)
 
 
 class Broken(Unavailable):
@@ -209,15 +211,16 @@ def status_error(answer: Answer, host: str) -> ProviderError | None:
 
 
 def _forbidden(answer: Answer, host: str) -> AuthLost:
-    if _ONLINE.search(host) or _SWITCHED_OFF.search(answer.body[:4096]):
+    """Exchange Online blocks EWS without a word; it is known by its name, or by that of the server that answered."""
+    if any(_ONLINE.search(name) for name in (host, answer.headers.get("X-CalculatedBETarget") or "")):
         return AuthLost(
-            f"{host} has EWS switched off (403): Exchange Online blocks it since 2026-10-01, organisation by organisation, "
-            "and ends it for everybody on 2027-04-01. Connect Microsoft 365 by Graph instead; until then an administrator "
-            "may let this application in (Set-OrganizationConfig -EwsEnabled $true -EwsAllowedAppIDs …)."
+            f"{host} has EWS switched off (403): {_BLOCKED}. Connect Microsoft 365 by Graph instead; until then an "
+            "administrator may let this application in (Set-OrganizationConfig -EwsEnabled $true -EwsAllowedAppIDs …)."
         )
     return AuthLost(
-        f"{host} forbids EWS to the service account (403). Check that EWS is enabled for it (Get-CASMailbox), that "
-        "no EwsApplicationAccessPolicy blocks Kalends, and that this is no Exchange Online address."
+        f"{host} forbids EWS to the service account (403). Check that EWS is enabled for it (Get-CASMailbox) and that "
+        f"no EwsApplicationAccessPolicy blocks Kalends. If this is Exchange Online under another name: {_BLOCKED}; "
+        "connect Microsoft 365 by Graph."
     )
 
 
