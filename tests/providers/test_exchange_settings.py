@@ -78,7 +78,7 @@ def test_what_is_missing_is_named(missing: str) -> None:
     ("url", "scope", "wanted"),
     [
         ("https://mail.example.test/EWS/Exchange.asmx", "", "https://mail.example.test/.default"),
-        ("https://mail.example.test:8443/EWS/Exchange.asmx", "", "https://mail.example.test:8443/.default"),
+        ("https://mail.example.test:8443/EWS/Exchange.asmx", "", "https://mail.example.test/.default"),
         ("https://mail.example.test/EWS/Exchange.asmx", "https://ews/.default", "https://ews/.default"),
     ],
 )

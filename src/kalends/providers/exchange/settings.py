@@ -65,7 +65,7 @@ class ExchangeSettings:
 
     @property
     def token_scope(self) -> str:
-        return self.scope or f"https://{urlsplit(self.url).netloc}/.default"
+        return self.scope or f"https://{urlsplit(self.url).hostname}/.default"
 
     @property
     def looks_up_as(self) -> str | None:
