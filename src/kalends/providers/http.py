@@ -100,13 +100,22 @@ class Stream:
 class Http:
     """Requests on behalf of one account.
 
-    `allow_plain` lets http addresses through, for the simulation only. `transport` replaces the network, for tests.
+    `allow_plain` lets http addresses through: for the simulation, and where nothing of ours is carried. `tells_redirects`
+    makes a redirect an answer like others, for those who ask before they go there. `transport` replaces the network, for
+    tests.
     """
 
     def __init__(
-        self, trust: Trust, *, connections: int, allow_plain: bool = False, transport: Transport | None = None
+        self,
+        trust: Trust,
+        *,
+        connections: int,
+        allow_plain: bool = False,
+        tells_redirects: bool = False,
+        transport: Transport | None = None,
     ) -> None:
         self._allow_plain = allow_plain
+        self._tells_redirects = tells_redirects
         self._trusted = trust.context()
         self._is_replaced = transport is not None
         # Not through httpx2's client: its cookies, redirects and defaults are unwanted here, and cost half of each call.
@@ -125,6 +134,10 @@ class Http:
         """Any complete answer that is no redirect. Raises Unavailable for everything else, TooLarge beyond the bound."""
         return await whole(self.stream(url, headers, body, None), _host(url), seconds)
 
+    async def get(self, url: str, seconds: float = CALL_SECONDS) -> Answer:
+        """As `post`, by a bare GET."""
+        return await whole(self.stream(url, {}, b"", None, method="GET"), _host(url), seconds)
+
     @asynccontextmanager
     async def stream(
         self,
@@ -133,6 +146,7 @@ class Http:
         body: bytes,
         idle_seconds: float | None,
         *,
+        method: str = "POST",
         reconnect: bool = True,
     ) -> AsyncIterator[Stream]:
         """Yields once the answer's head is there, at the latest after CALL_SECONDS.
@@ -143,10 +157,10 @@ class Http:
         sent = {"Accept-Encoding": "identity", **headers}
         with _sentences(_host(url)):
             watched = {} if reconnect else {"trace": _no_new_connection}
-            request = httpx2.Request("POST", url, headers=sent, content=body, extensions=watched)
+            request = httpx2.Request(method, url, headers=sent, content=body, extensions=watched)
         response = await self._head(request)
         try:
-            _check(response, url)
+            _check(response, url, self._tells_redirects)
             yield Stream(response, _host(url), idle_seconds)
         finally:
             with suppress(httpx2.HTTPError):
@@ -213,9 +227,9 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or "the server"
 
 
-def _check(response: httpx2.Response, url: str) -> None:
+def _check(response: httpx2.Response, url: str, tells_redirects: bool) -> None:
     host = _host(url)
-    if 300 <= response.status_code < 400:
+    if 300 <= response.status_code < 400 and not tells_redirects:
         target = urlsplit(response.headers.get("location", "")).hostname or "somewhere else"
         raise Unavailable(
             f"{host} redirects to {target[:253]}. Kalends follows no redirect, so that the password goes nowhere else: "

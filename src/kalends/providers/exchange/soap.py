@@ -68,7 +68,7 @@ def envelope(operation: Element, impersonated: CalendarId | None) -> bytes:
 
 def parse(body: bytes, host: str) -> Element:
     """The single element in the answer's SOAP body: a response or a Fault. Raises Malformed."""
-    outer = _tree(body, host)
+    outer = tree(body, host)
     if outer.tag != f"{S}Envelope":
         raise Malformed(f"{host} answered with {_what(outer)} instead of SOAP. Check the EWS address.")
     inner = outer.find(f"{S}Body")
@@ -78,7 +78,8 @@ def parse(body: bytes, host: str) -> Element:
     return content
 
 
-def _tree(body: bytes, host: str) -> Element:
+def tree(body: bytes, host: str) -> Element:
+    """The root of any XML document. Raises Malformed."""
     try:
         tree = _strict(body)
     except etree.XMLSyntaxError as first:

@@ -1,0 +1,123 @@
+"""Autodiscover among ten thousand domains of liars: not one byte that could be used goes to anybody not on the list."""
+
+import asyncio
+from collections import Counter
+from random import Random
+
+import pytest
+
+from kalends.providers.exchange import autodiscover
+from kalends.providers.exchange.auth import Auth, Basic
+from kalends.providers.exchange.autodiscover import Confirm
+from kalends.providers.exchange.discovery import Discovery
+from kalends.providers.protocol import ProviderError
+from kalends.providers.tls import Trust
+from providers.hostile_internet import Case, Internet, case
+
+DOMAINS, BATCHES = 10_000, 10
+OFFERED_AS = {"basic": {"basic"}, "ntlm": {"ntlm", "negotiate"}, "oauth": {"bearer"}}
+ONLINE = ("outlook.com", "office365.com", "onmicrosoft.com")
+
+
+class Shown:
+    """Shows the password as it is, under the chosen scheme."""
+
+    def __init__(self, scheme: str, password: str) -> None:
+        self._value = f"{scheme} {password}"
+
+    async def headers(self) -> dict[str, str]:
+        return {"Authorization": self._value}
+
+
+def auth_of(one: Case) -> Auth:
+    if one.method == "basic":
+        return Basic(one.user, one.password)
+    return Shown("NTLM" if one.method == "ntlm" else "Bearer", one.password)
+
+
+async def search(internet: Internet) -> str:
+    """How the search ended."""
+    one = internet.case
+
+    async def confirm(question: Confirm) -> bool:
+        said = one.is_careless or question.host == f"mail.{one.domain}"
+        if said:
+            internet.confirmed.add(question.host)
+        return said
+
+    discovery = Discovery(Trust(), auth_of(one), transport=internet)
+    try:
+        begun = autodiscover.begin(one.user, one.method, one.typed_url)  # type: ignore[arg-type]
+        await discovery.run(begun, confirm, lambda step: None)
+    except ProviderError as error:
+        return type(error).__name__
+    finally:
+        await discovery.aclose()
+    return "Found"
+
+
+def listed(internet: Internet) -> set[str]:
+    """Who may be asked, by the rule as it is written down: not by the code that is judged."""
+    one = internet.case
+    if one.typed_url is None:
+        return one.own | internet.confirmed
+    return {f"mail.{one.domain}" if "mail." in one.typed_url else "elsewhere.test:8443"} | internet.confirmed
+
+
+def is_forbidden(host: str, one: Case) -> bool:
+    """Hosts that not even a careless admin can confirm."""
+    above = [".".join(one.domain.split(".")[at:]) for at in range(1, one.domain.count(".") + 1)]
+    return (
+        host in above
+        or host in [f"autodiscover.{name}" for name in above]
+        or host in ("autodiscover.com", "autodiscover.co.uk", "autodiscover.com.br", "autodiscover")
+        or host.endswith(ONLINE)
+        or "." not in host
+    )
+
+
+def crimes(internet: Internet) -> list[str]:
+    """What was sent that should not have been."""
+    one, allowed = internet.case, listed(internet)
+    found = []
+    for sent in internet.sent:
+        told = [secret for secret in one.secrets if secret in sent.raw]
+        if sent.authority not in allowed:
+            found.append(f"asked {sent.authority}")
+        if is_forbidden(sent.host, one):
+            found.append(f"asked the forbidden {sent.authority}")
+        if sent.scheme != "https" and (told or sent.method != "GET" or sent.port != 80):
+            found.append(f"sent more than a bare GET over {sent.scheme} to {sent.authority}")
+        if told and not OFFERED_AS[one.method] & internet.offers.get((sent.authority, sent.path), set()):
+            found.append(f"gave credentials to {sent.authority}, which did not offer {one.method}")
+        if b"uthorization: Basic" in sent.raw and one.method != "basic":
+            found.append("was talked into Basic")
+    if internet.refusals > 1:
+        found.append("signed in again after a refusal")
+    if len(internet.sent) > 120:
+        found.append(f"sent {len(internet.sent)} requests")
+    return found
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_not_one_credential_byte_goes_off_list(batch: int) -> None:
+    rng = Random(f"autodiscover {batch}")
+    ends: Counter[str] = Counter()
+    guilty: list[tuple[Case, list[str]]] = []
+
+    async def all_of_them() -> None:
+        for number in range(DOMAINS // BATCHES):
+            one = case(rng, number)
+            internet = Internet(rng, one)
+            ends[await search(internet)] += 1
+            ends["signed in"] += any(b"uthorization" in sent.raw for sent in internet.sent)
+            ends["confirmed"] += bool(internet.confirmed)
+            ends["http"] += any(sent.scheme == "http" for sent in internet.sent)
+            if found := crimes(internet):
+                guilty.append((one, found))
+
+    asyncio.run(all_of_them())
+
+    assert guilty == []
+    few = [what for what in ("Found", "AuthLost", "Rejected", "signed in", "confirmed", "http") if ends[what] < 15]
+    assert few == [], f"the internet was too kind to prove anything: {ends}"
