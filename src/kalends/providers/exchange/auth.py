@@ -31,8 +31,8 @@ class SignIn(ABC):
     """As people call it: Basic, NTLM, OAuth."""
 
     def __init__(self, settings: ExchangeSettings) -> None:
-        self.url = settings.url
-        self.host = urlsplit(settings.url).hostname or ""
+        self.url = settings.address
+        self.host = urlsplit(settings.address).hostname or ""
         self._refusal: Refused | None = None
 
     @abstractmethod

@@ -76,7 +76,7 @@ def soap_request(address: str, url: str) -> bytes:
     """GetUserSettings for one mailbox."""
     outer = etree.Element(f"{S}Envelope", nsmap={"s": soap.SOAP, "a": _A_NS, "wsa": _WSA_NS})
     header = child(outer, f"{S}Header")
-    child(header, f"{_A}RequestedServerVersion", version.LEAST)
+    child(header, f"{_A}RequestedServerVersion", soap.SCHEMA_VERSION)
     child(header, f"{_WSA}Action", f"{_A_NS}/Autodiscover/GetUserSettings")
     child(header, f"{_WSA}To", url)
     request = child(child(child(outer, f"{S}Body"), f"{_A}GetUserSettingsRequestMessage"), f"{_A}Request")

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from kalends.model.event import CalendarId
-from kalends.providers.exchange import directory, faults, requests
+from kalends.providers.exchange import directory, faults, requests, version
 from kalends.providers.exchange.client import Affinity, Client
 from kalends.providers.exchange.settings import MOST_PER_CONNECTION, ExchangeSettings
 from kalends.providers.exchange.soap import M
@@ -30,6 +30,7 @@ class Check:
             return
         yield Finding("connection", True, f"{self.client.host} answers over verified TLS.")
         yield Finding("sign-in", True, f"The service account may use EWS. It signed in by {self.client.signed_in_by}.")
+        yield version.finding(self.client.build, self.settings.version)
         yield self._of_lists(len(lists))
         yield self._of_group_size()
         if calendar is not None:

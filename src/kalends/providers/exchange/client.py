@@ -12,10 +12,11 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
 from kalends.model.event import CalendarId
-from kalends.providers.exchange import faults, soap
+from kalends.providers.exchange import faults, soap, version
 from kalends.providers.exchange.auth import SignIn
 from kalends.providers.exchange.settings import ExchangeSettings
 from kalends.providers.exchange.soap import Element
+from kalends.providers.exchange.version import Build
 from kalends.providers.http import Answer, Headers, Stream, whole
 from kalends.providers.protocol import Unavailable
 
@@ -61,6 +62,9 @@ class Client:
         self._slots = asyncio.Semaphore(settings.calls_at_once)
         self._first = asyncio.Lock()
         self._is_signed_in = False
+        self._schema = version.schema(settings.version)
+        self.build: Build | None = None
+        """What the server says it is; None until the first answer that is no fault."""
 
     @property
     def signed_in_by(self) -> str:
@@ -77,7 +81,7 @@ class Client:
     ) -> Element:
         """The response element. Raises the ProviderError that a fault, a status or a broken answer stands for."""
         calendar = calendar or self._looks_up_as
-        body = soap.envelope(operation, calendar if self._settings.impersonate else None)
+        body = soap.envelope(operation, calendar if self._settings.impersonate else None, self._schema)
         await self._in_time(self._slots.acquire())
         try:
             answer = await self._answer(body, calendar, affinity)
@@ -91,13 +95,15 @@ class Client:
             raise faults.error_of(fault, calendar)
         if answer.status != 200:
             raise Unavailable(f"{self.host} failed with HTTP status {answer.status}. If this repeats, look at its log.")
+        if self.build is None:
+            self.build = version.told(content)
         return content
 
     async def stream(
         self, operation: Element, affinity: Affinity, idle_seconds: float = IDLE_SECONDS
     ) -> AsyncGenerator[Element, None]:
         """The response elements of one GetStreamingEvents as they arrive, until the server ends it."""
-        body = soap.envelope(operation, affinity.anchor if self._settings.impersonate else None)
+        body = soap.envelope(operation, affinity.anchor if self._settings.impersonate else None, self._schema)
         async with self._sign_in.open(_headers(affinity.headers()), body, idle_seconds) as stream:
             if stream.status != 200 or "xml" not in (stream.headers.get("Content-Type") or "xml"):
                 await self._refuse_stream(stream, affinity.anchor)

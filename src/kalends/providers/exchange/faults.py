@@ -59,7 +59,13 @@ _SIGN_IN = {
     "ErrorTokenSerializationDenied": "The service account may not act for others: give it ApplicationImpersonation.",
 }
 _STATE_LOST = ["ErrorInvalidSyncStateData"]
-_BROKEN = ["ErrorInternalServerError", "ErrorCorruptData", "ErrorContentConversionFailed", "ErrorInvalidServerVersion"]
+_BROKEN = ["ErrorInternalServerError", "ErrorCorruptData", "ErrorContentConversionFailed"]
+
+_OTHER_VERSION = [
+    "ErrorInvalidServerVersion",
+    "ErrorIncorrectSchemaVersion",
+    "ErrorInvalidSchemaVersionForMailboxVersion",
+]
 
 _ONLINE = re.compile(
     r"(^|\.)(office365\.(com|us)|outlook\.com|office\.com|partner\.outlook\.cn|apps\.mil)\Z", re.IGNORECASE
@@ -189,6 +195,12 @@ def _about_request(code: str, whose: str) -> ProviderError:
         return Rejected(
             f"Exchange allows no further subscription to {whose}; it is polled instead. "
             "Raise EWSMaxSubscriptions in the throttling policy, or end other programs that listen to it."
+        )
+    if code in _OTHER_VERSION:
+        return Rejected(
+            f"This Exchange Server does not know the schema that Kalends asks for ({code}). If a version is pinned for the "
+            "account, it is newer than the server, or than one of the servers behind its address: pin the oldest of them, "
+            "or none. Servers older than 2013 can't be used."
         )
     if code in _BROKEN or not code:
         return Broken(f"Exchange failed inside ({code or 'no code'}) for {whose}. If this repeats, look at its log.")

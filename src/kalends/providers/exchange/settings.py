@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from kalends.providers.exchange.places import is_online
+from kalends.providers.exchange.version import PINS
 from kalends.providers.protocol import Rejected
 from kalends.providers.tls import Trust
 
@@ -14,6 +16,8 @@ MOST_PER_CONNECTION = 200
 
 Way = Literal["basic", "ntlm", "oauth"]
 """How an account signs in."""
+
+_EXAMPLE = "https://mail.example.com/EWS/Exchange.asmx"
 
 
 class BadSettings(Rejected, ValueError):
@@ -32,6 +36,9 @@ _KINDS: Mapping[str, tuple[type, str]] = {
     "calls_at_once": (int, "a number"),
     "connection_minutes": (int, "a number"),
     "allow_plain": (bool, "true or false"),
+    "internal_url": (str, "text"),
+    "use_internal": (bool, "true or false"),
+    "version": (str, "text"),
 }
 _TRUST = {"authority_pem", "fingerprint"}
 
@@ -62,6 +69,12 @@ class ExchangeSettings:
     trust: Trust = field(default_factory=Trust)
     allow_plain: bool = False
     """Lets an http address through: for the simulation only."""
+    internal_url: str | None = None
+    """The EWS address inside the organisation's network, where that is another one."""
+    use_internal: bool = False
+    """Use the internal address instead of `url`."""
+    version: str | None = None
+    """Which Exchange Server this is (a key of `version.PINS`), where the newest schema it knows is to be asked for."""
 
     @property
     def token_scope(self) -> str:
@@ -92,7 +105,15 @@ class ExchangeSettings:
         return cls(**{name: value for name, value in settings.items() if name not in _TRUST}, trust=trust)
 
     def __post_init__(self) -> None:
-        self._check_address(self.url, "EWS", "https://mail.example.com/EWS/Exchange.asmx")
+        self._check_address(self.url, "EWS", _EXAMPLE)
+        if self.internal_url is not None:
+            self._check_address(self.internal_url, "internal EWS", _EXAMPLE)
+        if self.use_internal and self.internal_url is None:
+            raise BadSettings(
+                "The internal EWS address is to be used, but there is none: set it, or use the external one."
+            )
+        if self.version is not None and self.version not in PINS:
+            raise BadSettings(f"There is no Exchange version “{self.version}” to pin: use one of {', '.join(PINS)}.")
         if self.sign_in not in get_args(Way):
             raise BadSettings(f"“{self.sign_in}” is no way to sign in: choose basic, ntlm or oauth.")
         if not _is_readable(self.username):
@@ -102,6 +123,11 @@ class ExchangeSettings:
         _check_range("The number of calendars per streaming connection", self.max_per_connection, MOST_PER_CONNECTION)
         _check_range("The number of requests at once", self.calls_at_once, 27)
         _check_range("The minutes of a streaming connection", self.connection_minutes, 30)
+
+    @property
+    def address(self) -> str:
+        """The EWS address in use."""
+        return self.internal_url if self.use_internal and self.internal_url is not None else self.url
 
     def _check_application(self) -> None:
         self._check_address(self.token_url, "token", "https://adfs.example.com/adfs/oauth2/token")
@@ -131,6 +157,11 @@ class ExchangeSettings:
             )
         if parts.scheme not in ("https", "http"):
             raise BadSettings(f"The {what} address does not start with https://: {hint}")
+        if is_online(host) and "EWS" in what:
+            raise BadSettings(
+                f"{host} belongs to Exchange Online, where EWS is being switched off (for good on 2027-04-01). "
+                "Connect Microsoft 365 by Graph instead."
+            )
 
 
 def _is_readable(text: str) -> bool:

@@ -26,7 +26,7 @@ def sign_in(
     plain = settings.allow_plain
     http = Http(settings.trust, connections=settings.calls_at_once + _STREAMS, allow_plain=plain, transport=transport)
     if settings.sign_in == "oauth":
-        is_same = urlsplit(settings.token_url).hostname == urlsplit(settings.url).hostname
+        is_same = urlsplit(settings.token_url).hostname == urlsplit(settings.address).hostname
         trust = settings.trust if is_same else settings.trust.elsewhere()
         tokens = Http(trust, connections=1, allow_plain=plain, transport=transport)
         return OAuth(settings, _secret(credentials, "client_secret", "client secret"), http, tokens, rng, now)

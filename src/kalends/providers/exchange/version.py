@@ -6,11 +6,8 @@ first build of its release); the schema names are Microsoft's ExchangeVersionTyp
 
 from dataclasses import dataclass
 
-from kalends.providers.exchange.soap import Element, S, T
-
-LEAST = "Exchange2013"
-"""The schema asked for unless another is pinned. All we ask for is older (streaming came with 2010 SP1), every server
-since 2013 answers it, and behind a load balancer the next answer may come from an older server than the last one."""
+from kalends.providers.exchange.soap import SCHEMA_VERSION, Element, S, T
+from kalends.providers.protocol import Finding
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -57,7 +54,23 @@ def release(build: Build) -> Release:
 
 def schema(pinned: str | None) -> str:
     """The schema to ask for when this version is pinned, or none."""
-    return LEAST if pinned is None else PINS[pinned]
+    return SCHEMA_VERSION if pinned is None else PINS[pinned]
+
+
+def finding(build: Build | None, pinned: str | None) -> Finding:
+    """For `accounts check`: which server this is, which schema it is asked for, and whether that fits."""
+    asked = f"It is asked for the schema {schema(pinned)}" + (f", because {pinned} is pinned." if pinned else ".")
+    if build is None:
+        return Finding("version", True, f"The server does not say which version it is. {asked}", warning=True)
+    found = release(build)
+    name = f"{found.name} ({build})."
+    if found == ONLINE:
+        return Finding("version", False, f"{name} EWS is being switched off there: connect Microsoft 365 by Graph.")
+    if found.schema is None:
+        return Finding("version", False, f"{name} Kalends needs Exchange Server 2013 or newer.")
+    if pinned is not None and pinned != found.pin:
+        return Finding("version", True, f"{name} {asked} Pin {found.pin}, or nothing.", warning=True)
+    return Finding("version", True, f"{name} {asked}")
 
 
 def told(content: Element) -> Build | None:
