@@ -1,11 +1,15 @@
 """An internet in which nobody means well, for autodiscover: made from a seed, and writing down every byte it is sent."""
 
+import struct
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
+from typing import get_args
 
 import httpx2
+
+from kalends.providers.exchange.settings import Way
 
 LABELS = {
     "example": "example",
@@ -30,6 +34,17 @@ SCHEMES = (
 
 LIES_TO_STRANGERS = ("offer",) * 6 + ("redirect",) * 5 + ("url", "address", "told", "pox", "page", "gone")
 LIES_TO_CLIENTS = ("url", "url", "address", "told", "pox", "pox", "redirect", "redirect", "offer", "page", "gone")
+
+PROOF = b"uthorization"
+"""The header that comes with every sign-in, in either case."""
+TOKEN = b"t0ken-of-mine"
+_GREETING, _NTLM_PROOF = b"TlRMTVNTUAAB", b"TlRMTVNTUAAD"
+_CHALLENGE = b64encode(
+    struct.pack("<8sIHHIIQQHHI", b"NTLMSSP\0", 2, 14, 14, 56, 0x62890215, 0x0123456789ABCDEF, 0, 4, 4, 70)
+    + bytes(8)
+    + "EXAMPLE".encode("utf-16-le")
+    + bytes(4)
+).decode()
 
 A_NS = "http://schemas.microsoft.com/exchange/2010/Autodiscover"
 
@@ -62,6 +77,11 @@ class Sent:
     """Everything else: headers and body."""
 
     @property
+    def is_signed_in(self) -> bool:
+        """Whether it proves a password, or shows a token."""
+        return PROOF in self.raw and _GREETING not in self.raw
+
+    @property
     def authority(self) -> str:
         return self.host if (self.scheme, self.port) in (("https", 443), ("http", 80)) else f"{self.host}:{self.port}"
 
@@ -72,12 +92,16 @@ class Case:
 
     typed_domain: str
     domain: str
-    method: str
+    way: Way
     typed_url: str | None
     is_careless: bool
     """Confirms whatever is asked."""
     user: str
     password: str
+
+    @property
+    def token_host(self) -> str:
+        return f"adfs.{self.domain}"
 
     @property
     def own(self) -> set[str]:
@@ -88,7 +112,7 @@ class Case:
         """Whatever must not be read by strangers: the password however it is written, and whose it is."""
         basic = b64encode(f"{self.user}:{self.password}".encode())
         name = self.user.partition("@")[0]
-        return [self.password.encode(), basic, b64encode(self.password.encode())[:-3], name.encode(), b"uthorization"]
+        return [self.password.encode(), TOKEN, basic, name.encode(), PROOF]
 
 
 def case(rng: Random, number: int) -> Case:
@@ -96,12 +120,12 @@ def case(rng: Random, number: int) -> Case:
     end = rng.choice(ENDS)
     typed = ".".join([*labels, end])
     domain = ".".join([*(LABELS[label] for label in labels), end])
-    method = rng.choice(("basic", "ntlm", "ntlm", "oauth"))
+    way = rng.choice(get_args(Way))
     url = rng.choice(
         (None, None, None, f"https://mail.{domain}/", "https://elsewhere.test:8443/Autodiscover/Autodiscover.xml")
     )
     user = f"service{number}x@{typed}"
-    return Case(typed, domain, method, url, rng.random() < 0.4, user, f"S3cret-{number}-of-mine")
+    return Case(typed, domain, way, url, rng.random() < 0.4, user, f"S3cret-{number}-of-mine")
 
 
 @dataclass
@@ -122,11 +146,15 @@ class Internet(httpx2.AsyncBaseTransport):
         raw = b"\r\n".join(name + b": " + value for name, value in request.headers.raw) + b"\r\n\r\n" + body
         sent = Sent(url.scheme, url.raw_host.decode(), port, request.method, url.raw_path.decode(), raw)
         self.sent.append(sent)
+        if sent.host == self.case.token_host and sent.path == "/token":
+            return answer(200, body=f'{{"token_type":"Bearer","expires_in":3600,"access_token":"{TOKEN.decode()}"}}')
+        if _GREETING in raw and self.rng.random() < 0.8:
+            scheme = "NTLM" if b"NTLM TlRM" in raw else "Negotiate"
+            return answer(401, [("WWW-Authenticate", f"{scheme} {_CHALLENGE}")])
         return self._answer(sent)
 
     def _answer(self, sent: Sent) -> httpx2.Response:
-        is_signed_in = b"uthorization" in sent.raw
-        kind = self.rng.choice(LIES_TO_CLIENTS if is_signed_in else LIES_TO_STRANGERS)
+        kind = self.rng.choice(LIES_TO_CLIENTS if sent.is_signed_in else LIES_TO_STRANGERS)
         if kind == "gone":
             raise httpx2.ConnectError("refused")
         if kind == "offer":
@@ -139,7 +167,7 @@ class Internet(httpx2.AsyncBaseTransport):
         return answer(200, body=self._document(kind, sent))
 
     def _offer(self, sent: Sent) -> httpx2.Response:
-        self.refusals += b"uthorization" in sent.raw
+        self.refusals += sent.is_signed_in
         schemes = self.rng.sample(SCHEMES, self.rng.randint(0, 3))
         at = (sent.authority, sent.path)
         self.offers.setdefault(at, set()).update(one.split()[0].lower() for one in schemes)

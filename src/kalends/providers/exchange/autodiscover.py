@@ -25,6 +25,7 @@ from typing import Literal
 from kalends.providers.exchange.autodiscover_wire import (
     POX_PATH,
     SOAP_PATH,
+    Denied,
     Moved,
     Nothing,
     Offered,
@@ -33,13 +34,12 @@ from kalends.providers.exchange.autodiscover_wire import (
     Told,
 )
 from kalends.providers.exchange.places import BadPlace, Place, climbs, is_online, mail_domain, place, readable
+from kalends.providers.exchange.settings import Way
 from kalends.providers.exchange.version import Build
 from kalends.providers.protocol import AuthLost, Finding, ProviderError, Rejected
 
 MOST_REDIRECTS = 10
 
-Method = Literal["basic", "ntlm", "oauth"]
-"""How the account signs in."""
 _OFFERS = {"basic": {"basic"}, "ntlm": {"ntlm", "negotiate"}, "oauth": {"bearer"}}
 _NAMES = {"basic": "Basic", "ntlm": "NTLM", "oauth": "OAuth"}
 
@@ -95,7 +95,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    method: Method
+    way: Way
     waiting: tuple[Ask, ...]
     allowed: frozenset[str]
     """Hosts (with ports) that may be asked."""
@@ -113,7 +113,7 @@ class Search:
 Move = Ask | Confirm | Found | Ended
 
 
-def begin(address: str, method: Method, typed: str | None = None, confirmed: Iterable[str] = ()) -> Search:
+def begin(address: str, way: Way, typed: str | None = None, confirmed: Iterable[str] = ()) -> Search:
     """The search for a mailbox: at the address that the admin typed, or at the two hosts of its own mail domain.
 
     `confirmed` are hosts that the admin named beforehand. Raises BadPlace for a mail address or a typed address that
@@ -124,13 +124,13 @@ def begin(address: str, method: Method, typed: str | None = None, confirmed: Ite
     named = frozenset(_typed_host(each) for each in confirmed)
     if typed is None:
         hosts = (domain, f"autodiscover.{domain}")
-        search = Search(method, (), named | frozenset(hosts), (domain,))
+        search = Search(way, (), named | frozenset(hosts), (domain,))
         return _forbid_online(_with(search, _of_domain(domain, mailbox, f"{domain} is the mail domain")), domain)
     try:
         at = place(typed, is_typed=True)
     except BadPlace as error:
         raise BadPlace(f"The autodiscover address can't be used: {error}.") from error
-    search = Search(method, (), named | {at.authority}, (domain,))
+    search = Search(way, (), named | {at.authority}, (domain,))
     return _forbid_online(_with(search, _of_place(at, mailbox, "it was typed")), at.host)
 
 
@@ -163,29 +163,31 @@ def heard(search: Search, reply: Reply) -> Search:
         return _noted(search, _step(ask), "does not redirect, and is believed nothing else", ok=False)
     if isinstance(reply, Moved):
         return _redirected(search, ask, reply.target)
-    if isinstance(reply, Offered):
+    if isinstance(reply, Offered) and not ask.is_signed_in:
         return _offered(search, ask, reply)
+    if isinstance(reply, Denied | Offered):
+        return _denied(search, ask, reply)
     if not ask.is_signed_in:
         return _noted(search, _step(ask), "answers without a sign-in, and is not believed", ok=False)
     return _renamed(search, ask, reply) if isinstance(reply, Renamed) else _told(search, ask, reply)
 
 
 def _offered(search: Search, ask: Ask, offer: Offered) -> Search:
-    """Signs in if the chosen method is offered; a second wish for a sign-in is a refusal."""
-    if ask.is_signed_in:
-        search = _noted(search, _step(ask), "refuses the sign-in", ok=False)
-        return replace(search, end=Ended(AuthLost(
-            f"{readable(ask.place.authority)} refuses the service account's user name or password. Nothing else was "
-            "tried, so that the account is not locked out. Correct them; or, if this is not your Exchange Server, "
-            "give its own address with --autodiscover-url."
-        )))  # fmt: skip
-    if _OFFERS[search.method].isdisjoint(offer.methods):
-        names = ", ".join(offer.methods[:5]) or "nothing"
-        return _noted(
-            search, _step(ask),
-            f"offers {names} and not {_NAMES[search.method]}, which was chosen: no credentials were sent", ok=False,
-        )  # fmt: skip
+    """Signs in if the chosen way is offered."""
+    if _OFFERS[search.way].isdisjoint(offer.schemes):
+        chosen = f"and not {_NAMES[search.way]}, which was chosen: no credentials were sent"
+        return _noted(search, _step(ask), f"offers {offer.named} {chosen}", ok=False)
     return replace(search, waiting=(replace(ask, is_signed_in=True), *search.waiting))
+
+
+def _denied(search: Search, ask: Ask, reply: Denied | Offered) -> Search:
+    host = readable(ask.place.authority)
+    reason = reply.reason if isinstance(reply, Denied) else f"{host} refuses the sign-in."
+    error = AuthLost(
+        f"{reason} Nothing else was tried, so that the account is not locked out. If {host} is not your Exchange Server, "
+        "give the right address with --autodiscover-url."
+    )
+    return replace(_noted(search, _step(ask), "refuses the sign-in", ok=False), end=Ended(error))
 
 
 def _told(search: Search, ask: Ask, told: Told) -> Search:

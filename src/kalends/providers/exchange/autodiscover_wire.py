@@ -4,12 +4,11 @@ SOAP (`autodiscover.svc`, MS-OXWSADISC) and POX, “plain old XML” (`autodisco
 from anybody: its texts are bounded, and none is followed or shown before `places.py` has read it.
 """
 
-import re
 from dataclasses import dataclass
 
 from lxml import etree
 
-from kalends.providers.exchange import soap, version
+from kalends.providers.exchange import challenges, soap, version
 from kalends.providers.exchange.soap import Element, S, child
 from kalends.providers.exchange.version import Build
 from kalends.providers.http import Answer
@@ -23,16 +22,24 @@ _A, _WSA = f"{{{_A_NS}}}", f"{{{_WSA_NS}}}"
 _REQUEST_NS = "http://schemas.microsoft.com/exchange/autodiscover/outlook/requestschema/2006"
 _RESPONSE_NS = "http://schemas.microsoft.com/exchange/autodiscover/outlook/responseschema/2006a"
 _SETTINGS = ("ExternalEwsUrl", "InternalEwsUrl", "GroupingInformation")
-_QUOTED = re.compile(r'"[^"]*"')
-_SCHEME = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]{0,30})(?=\s+[^\s=,]|\s*(?:,|$))")
 _TEXT = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A sign-in is wanted, by one of these methods (lower case, as `WWW-Authenticate` names them)."""
+    """A sign-in is wanted, in one of these ways."""
 
-    methods: tuple[str, ...]
+    schemes: frozenset[str]
+    """Lower case, as `WWW-Authenticate` names them."""
+    named: str
+    """For a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The sign-in was tried and refused; the reason is a whole sentence."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ class Nothing:
     """The host can't be reached at all."""
 
 
-Reply = Offered | Moved | Renamed | Told | Nothing
+Reply = Offered | Denied | Moved | Renamed | Told | Nothing
 
 
 def soap_request(address: str, url: str) -> bytes:
@@ -100,13 +107,14 @@ def glance(answer: Answer) -> Reply:
     if 300 <= answer.status < 400:
         return Moved((answer.headers.get("Location") or "")[:_TEXT])
     if answer.status == 401:
-        return Offered(_methods(answer))
+        offers = challenges.read(answer.headers.all("WWW-Authenticate"))
+        return Offered(frozenset(offer.scheme for offer in offers), challenges.named(offers))
     return Nothing(f"answers {answer.status} without asking for a sign-in: no autodiscover service")
 
 
 def read(answer: Answer, host: str) -> Reply:
     """What an answer says to somebody who has signed in."""
-    if answer.status in (401, *range(300, 400)):
+    if 300 <= answer.status < 400:
         return glance(answer)
     try:
         outer = soap.tree(answer.body, host)
@@ -117,13 +125,6 @@ def read(answer: Answer, host: str) -> Reply:
     if etree.QName(outer).localname == "Autodiscover":
         return _read_pox(outer)
     return Nothing(f"answers {answer.status} with something other than autodiscover")
-
-
-def _methods(answer: Answer) -> tuple[str, ...]:
-    """A header may hold several challenges; a parameter (`realm="…"`) is told by its equals sign."""
-    lines = [_QUOTED.sub('""', line[:_TEXT]) for line in answer.headers.all("WWW-Authenticate")]
-    found = [name.lower() for line in lines for name in _SCHEME.findall(line)]
-    return tuple(dict.fromkeys(found[:10]))
 
 
 def _read_soap(outer: Element) -> Reply:

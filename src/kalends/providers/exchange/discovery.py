@@ -1,49 +1,61 @@
 """Does what `autodiscover.py` decides: asks over the HTTP door, asks the admin, tells every step."""
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from kalends.providers.exchange import autodiscover, autodiscover_wire
-from kalends.providers.exchange.auth import Auth
+from kalends.providers.exchange.auth import SignIn
 from kalends.providers.exchange.autodiscover import Ask, Confirm, Ended, Found, Search
-from kalends.providers.exchange.autodiscover_wire import Nothing, Reply
-from kalends.providers.http import Answer, Http, Transport
-from kalends.providers.protocol import Finding, Unavailable
+from kalends.providers.exchange.autodiscover_wire import Denied, Nothing, Reply
+from kalends.providers.exchange.oauth import Now
+from kalends.providers.exchange.settings import ExchangeSettings
+from kalends.providers.exchange.sign_in import sign_in
+from kalends.providers.http import Http, Transport, whole
+from kalends.providers.protocol import AuthLost, Finding, Unavailable
 from kalends.providers.tls import Trust
 
 ASK_SECONDS = 15.0
 """How long one host may take: a mail domain's web site often swallows what it doesn't expect."""
+_COUNTS = {"username", "sign_in", "token_url", "client_id", "scope", "authority_pem", "fingerprint"}
+"""Which of an account's settings count. Whatever else an account may do, here every server proves who it is."""
 _MOST_MOVES = 200
 """More than eleven mail domains have hosts, dialects and questions."""
 
 
-class SignIn(Protocol):
-    async def post(self, url: str, headers: dict[str, str], body: bytes, seconds: float) -> Answer:
-        """One request with the account's credentials, to an https address that may have them.
-
-        Refusals and redirects are answers like others.
-        """
-        ...
-
-
-class WithHeaders:
-    """Signs in by headers: Basic and OAuth."""
-
-    def __init__(self, http: Http, auth: Auth) -> None:
-        self._http, self._auth = http, auth
-
-    async def post(self, url: str, headers: dict[str, str], body: bytes, seconds: float) -> Answer:
-        return await self._http.post(url, {**headers, **await self._auth.headers()}, body, seconds)
-
-
 class Discovery:
-    """One search at a time. `transport` replaces the network, for tests."""
+    """One search at a time.
 
-    def __init__(self, trust: Trust, auth: Auth, *, transport: Transport | None = None) -> None:
+    `sign_in_at` makes the account's way to sign in at an address, which tells redirects. `transport` replaces the
+    network, for tests.
+    """
+
+    def __init__(
+        self, trust: Trust, sign_in_at: Callable[[str], SignIn], *, transport: Transport | None = None
+    ) -> None:
+        self._sign_in_at = sign_in_at
         self._secure = Http(trust, connections=2, tells_redirects=True, transport=transport)
         # Plain http has a door of its own, through which nothing of ours ever goes.
         self._plain = Http(Trust(), connections=2, allow_plain=True, tells_redirects=True, transport=transport)
-        self._sign_in: SignIn = WithHeaders(self._secure, auth)
+
+    @classmethod
+    def of(
+        cls,
+        settings: Mapping[str, Any],
+        credentials: Mapping[str, Any],
+        rng: random.Random,
+        now: Now,
+        transport: Transport | None = None,
+    ) -> "Discovery":
+        """For an account's settings, of which the address is yet to be found. Raises BadSettings."""
+        kept = {name: value for name, value in settings.items() if name in _COUNTS}
+
+        def sign_in_at(url: str) -> SignIn:
+            there = ExchangeSettings.of({**kept, "url": url})
+            return sign_in(there, credentials, rng, now, transport, tells_redirects=True)
+
+        nowhere = "https://address.invalid/"  # stands for the one that is looked for; never asked
+        return cls(ExchangeSettings.of({**kept, "url": nowhere}).trust, sign_in_at, transport=transport)
 
     async def run(
         self,
@@ -74,10 +86,19 @@ class Discovery:
                 return autodiscover_wire.glance(await self._plain.get(ask.url, ASK_SECONDS))
             if not ask.is_signed_in:
                 return autodiscover_wire.glance(await self._secure.post(ask.url, _headers(None), b"", ASK_SECONDS))
-            answer = await self._sign_in.post(ask.url, _headers(ask.address), _body(ask), ASK_SECONDS)
-            return autodiscover_wire.read(answer, ask.place.host)
+            return await self._signed_in(ask)
         except Unavailable as error:
             return Nothing(str(error), is_away=True)
+
+    async def _signed_in(self, ask: Ask) -> Reply:
+        signing = self._sign_in_at(ask.url)
+        try:
+            answer = await whole(signing.open(_headers(ask.address), _body(ask), None), ask.place.host, ASK_SECONDS)
+        except AuthLost as error:
+            return Denied(str(error))
+        finally:
+            await signing.aclose()
+        return autodiscover_wire.read(answer, ask.place.host)
 
     async def aclose(self) -> None:
         await self._secure.aclose()

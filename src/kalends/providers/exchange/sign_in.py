@@ -21,10 +21,18 @@ def sign_in(
     rng: random.Random,
     now: Now,
     transport: Transport | None = None,
+    *,
+    tells_redirects: bool = False,
 ) -> SignIn:
     """`credentials` holds `password`, for OAuth `client_secret`. Raises BadSettings when it doesn't."""
     plain = settings.allow_plain
-    http = Http(settings.trust, connections=settings.calls_at_once + _STREAMS, allow_plain=plain, transport=transport)
+    http = Http(
+        settings.trust,
+        connections=settings.calls_at_once + _STREAMS,
+        allow_plain=plain,
+        tells_redirects=tells_redirects,
+        transport=transport,
+    )
     if settings.sign_in == "oauth":
         is_same = urlsplit(settings.token_url).hostname == urlsplit(settings.address).hostname
         trust = settings.trust if is_same else settings.trust.elsewhere()
