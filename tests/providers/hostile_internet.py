@@ -116,7 +116,10 @@ class Case:
 
 
 def case(rng: Random, number: int) -> Case:
-    labels = [rng.choice(sorted(LABELS)) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
+    labels = [
+        rng.choice(sorted(LABELS) if rng.random() < 0.4 else ("example", "contoso", "a-b"))
+        for _ in range(rng.choice((1, 1, 1, 2, 3)))
+    ]
     end = rng.choice(ENDS)
     typed = ".".join([*labels, end])
     domain = ".".join([*(LABELS[label] for label in labels), end])

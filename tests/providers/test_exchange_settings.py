@@ -24,6 +24,13 @@ def test_address_and_user_name_are_enough() -> None:
     assert settings.trust.fingerprint is None
 
 
+def test_the_external_address_is_used_unless_the_internal_one_is_chosen() -> None:
+    inside = {**GOOD, "internal_url": "https://exch01/EWS/Exchange.asmx"}
+
+    assert ExchangeSettings.of(inside).address == GOOD["url"]
+    assert ExchangeSettings.of({**inside, "use_internal": True}).address == "https://exch01/EWS/Exchange.asmx"
+
+
 def test_a_fingerprint_may_be_written_as_openssl_prints_it() -> None:
     fingerprint = ":".join(["AB"] * 32)
 
@@ -47,6 +54,11 @@ def test_a_fingerprint_may_be_written_as_openssl_prints_it() -> None:
         ({"connection_minutes": 31}, "between 1 and 30"),
         ({"max_per_connection": "many"}, "must be a number"),
         ({"calls_at_once": True}, "must be a number"),
+        ({"internal_url": "http://exch01/EWS/Exchange.asmx"}, "internal EWS address starts with http://"),
+        ({"use_internal": True}, "there is none: set it"),
+        ({"url": "https://outlook.office365.com/EWS/Exchange.asmx"}, "by Graph instead"),
+        ({"internal_url": "https://outlook.office365.com/EWS/Exchange.asmx"}, "by Graph instead"),
+        ({"version": "2010"}, "use one of 2013"),
         ({"pasword": "x"}, "unknown setting “pasword”"),
         ({"fingerprint": "abc"}, "not a SHA-256"),
         ({"authority_pem": "hello"}, "not a readable PEM"),

@@ -116,15 +116,17 @@ class Http:
     ) -> None:
         self._allow_plain = allow_plain
         self._tells_redirects = tells_redirects
-        self._trusted = trust.context()
-        self._is_replaced = transport is not None
+        self._trusted: ssl.SSLContext | None = None
         # Not through httpx2's client: its cookies, redirects and defaults are unwanted here, and cost half of each call.
         # Exchange's back-end cookies must not leak from one mailbox to another; who needs a cookie sends it itself.
-        self._transport = transport or _network(self._trusted, connections)
+        if transport is None:
+            self._trusted = trust.context()
+            transport = _network(self._trusted, connections)
+        self._transport = transport
 
     def single(self) -> "Http":
         """The same door with one connection of its own, for what belongs to a connection and not to a request."""
-        if self._is_replaced:
+        if self._trusted is None:  # there is no network
             return self
         alone = copy(self)
         alone._transport = _network(self._trusted, 1)

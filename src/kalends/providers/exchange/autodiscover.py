@@ -103,7 +103,7 @@ class Search:
     """The mail domains so far: the account's own, then those of redirects."""
     refused: frozenset[str] = frozenset()
     asked: frozenset[tuple[str, str, str]] = frozenset()
-    """Dialect, address and mailbox of everything that was ever put into `waiting`."""
+    """Dialect, address and mailbox of everything that was asked."""
     redirects: int = 0
     trail: tuple[Finding, ...] = ()
     """Every step, for people."""
@@ -155,7 +155,8 @@ def decided(search: Search, is_confirmed: bool) -> Search:
 
 def heard(search: Search, reply: Reply) -> Search:
     """After the answer to the Ask that was due."""
-    ask, search = search.waiting[0], replace(search, waiting=search.waiting[1:])
+    ask = search.waiting[0]
+    search = replace(search, waiting=search.waiting[1:], asked=search.asked | {_key(ask)})
     if isinstance(reply, Nothing):
         search = _without(search, ask.place.authority, "http") if reply.is_away else search
         return _noted(search, _step(ask), reply.reason, ok=False)
@@ -248,10 +249,9 @@ def _led_on(search: Search, ask: Ask, what: str, onward: list[Ask], name: str) -
             f"Autodiscover redirected more than {MOST_REDIRECTS} times, the last time from "
             f"{readable(ask.place.authority)}. Give the EWS address itself."
         )))  # fmt: skip
-    led = _forbid_online(_with(search, onward), name)
-    if led.end is None and led.waiting == search.waiting:
-        return _noted(led, _step(ask), "leads nowhere new: a loop, or a host that was refused", ok=False)
-    return led
+    if not _fresh(search, onward):
+        return _noted(search, _step(ask), "leads nowhere new: a loop, or a host that was not confirmed", ok=False)
+    return _forbid_online(_with(search, onward), name)
 
 
 def _never(search: Search, name: str) -> str | None:
@@ -294,10 +294,15 @@ def _is_service(at: Place) -> bool:
 
 
 def _with(search: Search, asks: list[Ask]) -> Search:
-    """With these before everything else, except what was asked before and hosts that were refused."""
-    fresh = [a for a in asks if _key(a) not in search.asked and a.place.authority not in search.refused]
-    asked = search.asked | {_key(ask) for ask in fresh}
-    return replace(search, waiting=(*fresh, *search.waiting), asked=asked)
+    """With these before everything else."""
+    fresh = _fresh(search, asks)
+    keys = {_key(ask) for ask in fresh}
+    return replace(search, waiting=(*fresh, *(ask for ask in search.waiting if _key(ask) not in keys)))
+
+
+def _fresh(search: Search, asks: list[Ask]) -> list[Ask]:
+    """Those that were not asked before, at hosts that were not refused."""
+    return [ask for ask in asks if _key(ask) not in search.asked and ask.place.authority not in search.refused]
 
 
 def _key(ask: Ask) -> tuple[str, str, str]:

@@ -127,7 +127,7 @@ def mail_domain(address: str) -> str:
         raise BadPlace(
             f"“{_shown(domain)}” is an IP address, not a mail domain: give an address such as name@example.com."
         )
-    if "." not in name:
+    if "." not in name or _PUBLIC.fullmatch(name):
         raise BadPlace(
             f"“{_shown(domain)}” is no mail domain: it has no dot. Give an address such as name@example.com."
         )
