@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
@@ -23,6 +23,9 @@ from kalends.store.door import Connection, Store, open_store
 from kalends.sync.connections import Connections, ProviderFactory
 from kalends.sync.turn import Turns
 from kalends.sync.worker import Worker
+
+if TYPE_CHECKING:
+    from kalends.providers.exchange.discovery import Discovery
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,22 @@ def factories(rng: random.Random, clock: Clock) -> Mapping[str, ProviderFactory]
         return ExchangeProvider(ExchangeSettings.of(settings), credentials, rng, clock.now)
 
     return {"exchange": exchange}
+
+
+def discovery(
+    settings: Mapping[str, Any],
+    credentials: Mapping[str, Any],
+    rng: random.Random,
+    clock: Clock,
+    *,
+    mailbox: str,
+    typed: str | None,
+    confirmed: tuple[str, ...],
+) -> "Discovery":
+    """The search for an Exchange account's address, which needs no store. Raises Rejected for what can't work."""
+    from kalends.providers.exchange.discovery import Discovery, Wanted
+
+    return Discovery.of(settings, credentials, Wanted(mailbox, typed, confirmed), rng, clock.now)
 
 
 @asynccontextmanager

@@ -6,9 +6,8 @@ from random import Random
 
 import pytest
 
-from kalends.providers.exchange import autodiscover
 from kalends.providers.exchange.autodiscover import Confirm
-from kalends.providers.exchange.discovery import Discovery
+from kalends.providers.exchange.discovery import Discovery, Wanted
 from kalends.providers.protocol import ProviderError
 from providers.contract import NOON
 from providers.hostile_internet import TOKEN, Case, Internet, Sent, case
@@ -20,7 +19,12 @@ ONLINE = ("outlook.com", "office365.com", "onmicrosoft.com")
 
 def settings_of(one: Case) -> dict[str, str]:
     if one.way == "oauth":
-        return {"sign_in": "oauth", "token_url": f"https://{one.token_host}/token", "client_id": "kalends"}
+        return {
+            "sign_in": "oauth",
+            "username": "calendar@example.com",
+            "token_url": f"https://{one.token_host}/token",
+            "client_id": "kalends",
+        }
     return {"sign_in": one.way, "username": one.user}
 
 
@@ -35,10 +39,10 @@ async def search(internet: Internet) -> str:
         return said
 
     secrets = {"password": one.password, "client_secret": one.password}
-    discovery = Discovery.of(settings_of(one), secrets, Random(1), lambda: NOON, internet)
+    wanted = Wanted(one.user, one.typed_url)
+    discovery = Discovery.of(settings_of(one), secrets, wanted, Random(1), lambda: NOON, internet)
     try:
-        begun = autodiscover.begin(one.user, one.way, one.typed_url)
-        await discovery.run(begun, confirm, lambda step: None)
+        await discovery.run(confirm, lambda step: None)
     except ProviderError as error:
         return type(error).__name__
     finally:

@@ -12,9 +12,8 @@ import pytest
 import trustme
 
 from kalends.providers import http as door
-from kalends.providers.exchange import autodiscover
 from kalends.providers.exchange.autodiscover import Confirm, Found
-from kalends.providers.exchange.discovery import Discovery
+from kalends.providers.exchange.discovery import Discovery, Wanted
 from kalends.providers.exchange.settings import Way
 from kalends.providers.exchange.version import Build
 from kalends.providers.protocol import AuthLost, Finding, Rejected
@@ -129,9 +128,9 @@ async def search(
         return question.host in yes
 
     secrets = {"password": password, "client_secret": SECRET}
-    discovery = Discovery.of(settings, secrets, Random(1), town.stage.world.clock.now)
+    discovery = Discovery.of(settings, secrets, Wanted(mailbox, typed), Random(1), town.stage.world.clock.now)
     try:
-        found = await discovery.run(autodiscover.begin(mailbox, way, typed), confirm, steps.append)
+        found = await discovery.run(confirm, steps.append)
     finally:
         await discovery.aclose()
     return Search(found, steps, asked)

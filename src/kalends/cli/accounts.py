@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kalends.cli.accounts_exchange import change, credentials, exchange
+from kalends.cli.addresses import address, discover
 from kalends.cli.session import FAILED, NOT_FOUND, fail, json_option, say, show, with_hub
 
 if TYPE_CHECKING:
@@ -87,3 +88,5 @@ async def named(hub: "Hub", name: str) -> "Account":
 add.add_command(exchange)
 accounts.add_command(credentials)
 accounts.add_command(change)
+accounts.add_command(discover)
+accounts.add_command(address)

@@ -24,7 +24,7 @@ _SECRETS: dict[str, dict[str, Any]] = {
     "--password-file": {"type": _FILE, "help": "Else it is asked for."},
     "--client-secret-file": {"type": _FILE, "help": "OAuth: the application's secret. Else it is asked for."},
 }
-_OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "--url": {"help": "The EWS address, such as https://mail.example.com/EWS/Exchange.asmx."},
     "--sign-in": {"type": click.Choice(["ntlm", "basic", "oauth"]), "help": "How the account signs in."},
     "--user": {"help": "The service account: DOMAIN\\name or name@domain. OAuth: a mailbox to look rooms up as."},
@@ -56,7 +56,7 @@ _CHANGED: dict[str, dict[str, Any]] = {
 }
 
 
-def _options(
+def options(
     options: Mapping[str, dict[str, Any]], more: Mapping[str, dict[str, Any]] = MappingProxyType({})
 ) -> Callable[[_Command], _Command]:
     def decorate(command: _Command) -> _Command:
@@ -69,7 +69,7 @@ def _options(
 
 @click.command()
 @click.option("--name", required=True, help="What you call it.")
-@_options(_OPTIONS, _NEW)
+@options(OPTIONS, _NEW)
 @click.option("--privacy", type=click.Choice(["P1", "P3"]), default="P3", show_default=True,
               help="P1 keeps only when a room is busy; P3 keeps subjects and organizers too.")  # fmt: skip
 @dry_run_option
@@ -77,7 +77,7 @@ def _options(
 @click.pass_context
 def exchange(ctx: click.Context, /, name: str, privacy: str, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Connect an Exchange Server (2013 to SE) by EWS."""
-    settings, credentials = _settings(given), _secret(given["sign_in"], given)
+    settings, credentials = settings_of(given), secret_of(given["sign_in"], given)
 
     async def work(hub: "Hub") -> None:
         await _add(hub, name, settings, credentials, privacy, dry_run)
@@ -114,7 +114,7 @@ async def _add(
 
 @click.command()
 @click.argument("name")
-@_options(_SECRETS)
+@options(_SECRETS)
 @click.pass_context
 def credentials(ctx: click.Context, /, name: str, **given: Any) -> None:
     """Give an account a new password or client secret. Its calendars are read again at once."""
@@ -125,7 +125,7 @@ def credentials(ctx: click.Context, /, name: str, **given: Any) -> None:
         from kalends.store.door import Connection
 
         account = await named(hub, name)
-        secret = _secret(account.settings.get("sign_in", "basic"), given)
+        secret = secret_of(account.settings.get("sign_in", "basic"), given)
         now = hub.clock.now()
 
         def replace(conn: Connection) -> None:
@@ -140,7 +140,7 @@ def credentials(ctx: click.Context, /, name: str, **given: Any) -> None:
 
 @click.command()
 @click.argument("name")
-@_options(_OPTIONS, _CHANGED)
+@options(OPTIONS, _CHANGED)
 @click.option("--system-trust", is_flag=True, help="Trust what this machine trusts: no private authority, no pin.")
 @dry_run_option
 @click.pass_context
@@ -148,18 +148,18 @@ def change(ctx: click.Context, /, name: str, system_trust: bool, dry_run: bool, 
     """Change an account's settings; what is not given stays. Its calendars are read again at once."""
     if (given["ca"] is not None) + (given["pin"] is not None) + system_trust > 1:
         fail(2, "Give one of --ca, --pin and --system-trust: each replaces the others.")
-    settings = _settings(given)
+    settings = settings_of(given)
     without = _TRUST if system_trust or _TRUST & settings.keys() else set()
 
     async def work(hub: "Hub") -> None:
-        await _change(hub, name, without, settings, given, dry_run)
+        await apply(hub, name, without, settings, given, dry_run)
         done = "could be changed." if dry_run else "is changed and being tried again."
         click.echo(f"The account “{name}” {done}", err=True)
 
     with_hub(ctx, work)
 
 
-async def _change(
+async def apply(
     hub: "Hub", name: str, without: set[str], changed: Mapping[str, Any], given: Mapping[str, Any], dry_run: bool
 ) -> None:
     from kalends.cli.accounts import named
@@ -174,7 +174,7 @@ async def _change(
     if way != "oauth":
         settings = {setting: value for setting, value in settings.items() if setting not in _OF_OAUTH}
     old = await hub.store.read(rows.credentials, hub.seal, account.id)
-    new = old if _is_enough(way, old) and not _is_given(given) else _secret(way, given)
+    new = old if _is_enough(way, old) and not _is_given(given) else secret_of(way, given)
     now = hub.clock.now()
     try:
         provider = hub.factories[account.kind](settings, new)
@@ -203,7 +203,7 @@ def _try_again(conn: "Connection", account: str, now: "datetime") -> None:
     due.wake(conn, "pull", [c.id for c in members], now)
 
 
-def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
     """What was said on the command line, as an account stores it."""
     said = {
         "url": given["url"],
@@ -212,7 +212,7 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "token_url": given["token_url"],
         "client_id": given["client_id"],
         "scope": given["scope"],
-        "authority_pem": _text(given["ca"]) if given["ca"] else None,
+        "authority_pem": text_of(given["ca"]) if given["ca"] else None,
         "fingerprint": given["pin"],
         "impersonate": given["impersonation"],
         "calls_at_once": given["calls_at_once"],
@@ -229,7 +229,7 @@ def _is_given(given: Mapping[str, Any]) -> bool:
     return given["password_file"] is not None or given["client_secret_file"] is not None
 
 
-def _secret(way: str, given: Mapping[str, Any]) -> dict[str, str]:
+def secret_of(way: str, given: Mapping[str, Any]) -> dict[str, str]:
     """What this way to sign in needs, as an account seals it: from the file, or asked for."""
     name, option, other, words = (
         ("client_secret", "--client-secret-file", "password_file", "Client secret")
@@ -240,13 +240,13 @@ def _secret(way: str, given: Mapping[str, Any]) -> dict[str, str]:
         fail(2, f"The account signs in by {way}: give {option}.")
     file = given[f"{name}_file"]
     if file is not None:
-        return {name: _text(file).rstrip("\r\n")}
+        return {name: text_of(file).rstrip("\r\n")}
     if not sys.stdin.isatty():
         fail(2, f"No {words.lower()}: give {option}, or run this in a terminal to be asked.")
     return {name: str(click.prompt(words, hide_input=True, err=True))}
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

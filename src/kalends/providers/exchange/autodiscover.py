@@ -35,7 +35,7 @@ from kalends.providers.exchange.autodiscover_wire import (
 )
 from kalends.providers.exchange.places import BadPlace, Place, climbs, is_online, mail_domain, place, readable
 from kalends.providers.exchange.settings import Way
-from kalends.providers.exchange.version import Build
+from kalends.providers.exchange.version import Build, release
 from kalends.providers.protocol import AuthLost, Finding, ProviderError, Rejected
 
 MOST_REDIRECTS = 10
@@ -84,6 +84,11 @@ class Found:
     build: Build | None
     source: str
     """The autodiscover address that said so."""
+
+    @property
+    def server(self) -> str | None:
+        """For people."""
+        return None if self.build is None else f"{release(self.build).name} ({self.build})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kalends.providers.exchange import autodiscover, autodiscover_wire
@@ -23,16 +24,29 @@ _MOST_MOVES = 200
 """More than eleven mail domains have hosts, dialects and questions."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the admin says before a search."""
+
+    mailbox: str
+    """Whose address is asked about."""
+    typed: str | None = None
+    """The address of an autodiscover service, instead of looking for one."""
+    confirmed: tuple[str, ...] = ()
+    """Hosts that need no further question."""
+
+
 class Discovery:
-    """One search at a time.
+    """One search, once.
 
     `sign_in_at` makes the account's way to sign in at an address, which tells redirects. `transport` replaces the
     network, for tests.
     """
 
     def __init__(
-        self, trust: Trust, sign_in_at: Callable[[str], SignIn], *, transport: Transport | None = None
+        self, search: Search, trust: Trust, sign_in_at: Callable[[str], SignIn], transport: Transport | None = None
     ) -> None:
+        self._search = search
         self._sign_in_at = sign_in_at
         self._secure = Http(trust, connections=2, tells_redirects=True, transport=transport)
         # Plain http has a door of its own, through which nothing of ours ever goes.
@@ -43,27 +57,26 @@ class Discovery:
         cls,
         settings: Mapping[str, Any],
         credentials: Mapping[str, Any],
+        wanted: Wanted,
         rng: random.Random,
         now: Now,
         transport: Transport | None = None,
     ) -> "Discovery":
-        """For an account's settings, of which the address is yet to be found. Raises BadSettings."""
+        """For an account's settings, of which the address is yet to be found. Raises Rejected for what can't work."""
         kept = {name: value for name, value in settings.items() if name in _COUNTS}
 
         def sign_in_at(url: str) -> SignIn:
             there = ExchangeSettings.of({**kept, "url": url})
             return sign_in(there, credentials, rng, now, transport, tells_redirects=True)
 
-        nowhere = "https://address.invalid/"  # stands for the one that is looked for; never asked
-        return cls(ExchangeSettings.of({**kept, "url": nowhere}).trust, sign_in_at, transport=transport)
+        # Checked before anything is asked, for an address that stands for the one that is looked for.
+        known = ExchangeSettings.of({**kept, "url": "https://address.invalid/"})
+        search = autodiscover.begin(wanted.mailbox, known.sign_in, wanted.typed, wanted.confirmed)
+        return cls(search, known.trust, sign_in_at, transport)
 
-    async def run(
-        self,
-        search: Search,
-        confirm: Callable[[Confirm], Awaitable[bool]],
-        tell: Callable[[Finding], None],
-    ) -> Found:
+    async def run(self, confirm: Callable[[Confirm], Awaitable[bool]], tell: Callable[[Finding], None]) -> Found:
         """Where EWS is. Raises AuthLost when the sign-in is refused, Rejected when nothing is found or may be asked."""
+        search = self._search
         told = 0
         for _ in range(_MOST_MOVES):
             move = autodiscover.upcoming(search)
