@@ -102,7 +102,7 @@ def test_a_foreign_host_needs_a_word_and_without_one_is_not_asked(hub: Config, w
 
     assert done.exit_code == 7, done.output
     assert "exchange.hoster.test needs your word: give --yes-host exchange.hoster.test" in done.stderr
-    assert "nothing was sent there" in done.stdout
+    assert "no credentials were sent there" in done.stdout
 
 
 def test_a_foreign_host_that_was_named_is_asked(hub: Config, world: World) -> None:

@@ -8,6 +8,7 @@ from kalends.providers.exchange import autodiscover
 from kalends.providers.exchange.autodiscover import Ask, Confirm, Ended, Found, Search
 from kalends.providers.exchange.autodiscover_wire import Denied, Moved, Nothing, Offered, Renamed, Reply, Told
 from kalends.providers.exchange.places import BadPlace
+from kalends.providers.exchange.settings import Way
 from kalends.providers.exchange.version import Build
 from kalends.providers.protocol import AuthLost, Rejected
 
@@ -108,8 +109,9 @@ def test_what_exchange_says_is_found() -> None:
         ("basic", {"ntlm"}, False),
     ],
 )
-def test_no_offer_makes_it_sign_in_another_way(way: str, schemes: set[str], is_signed_in: bool) -> None:
-    search = play(autodiscover.begin(ADA, way), Offered(frozenset(schemes), "this and that"))  # type: ignore[arg-type]
+def test_no_offer_makes_it_sign_in_another_way(way: Way, schemes: set[str], is_signed_in: bool) -> None:
+    begun = autodiscover.begin(ADA, way, confirmed=["example.com"])
+    search = play(begun, Offered(frozenset(schemes), "this and that"))
 
     move = autodiscover.upcoming(search)
 
@@ -117,6 +119,22 @@ def test_no_offer_makes_it_sign_in_another_way(way: str, schemes: set[str], is_s
     assert move.is_signed_in == is_signed_in
     if not is_signed_in:
         assert "no credentials were sent" in last(search)
+
+
+@pytest.mark.parametrize(("way", "scheme"), [("basic", "basic"), ("oauth", "bearer")])
+def test_a_bare_mail_domain_gets_no_password_nor_token_unless_its_name_is_typed(way: Way, scheme: str) -> None:
+    offer = Offered(frozenset({scheme}), "something")
+
+    search = play(autodiscover.begin(ADA, way), offer)
+
+    question = autodiscover.upcoming(search)
+    assert isinstance(question, Confirm)
+    assert question.host == "example.com"
+    assert "public web site" in question.why
+    assert asking(play(search, True)) == f"https://example.com{SVC}"
+    assert asking(play(search, False)) == f"https://autodiscover.example.com{SVC}"
+    assert asking(play(search, False, offer)) == f"https://autodiscover.example.com{SVC}"
+    assert asking(play(autodiscover.begin(ADA, way, confirmed=["example.com"]), offer)) == f"https://example.com{SVC}"
 
 
 @pytest.mark.parametrize("refusal", [Denied("The password is wrong."), NTLM], ids=["sentence", "bare 401"])
@@ -167,7 +185,7 @@ def test_a_host_that_is_not_confirmed_is_never_asked_nor_asked_about_again() -> 
     search = play(autodiscover.begin(ADA, "ntlm"), away, False, away)
 
     assert asking(search) == f"https://autodiscover.example.com{SVC}"
-    assert any("nothing was sent there" in step.detail for step in search.trail)
+    assert any("no credentials were sent there" in step.detail for step in search.trail)
 
 
 def test_a_host_named_beforehand_needs_no_question() -> None:

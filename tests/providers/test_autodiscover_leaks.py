@@ -91,6 +91,13 @@ def crimes(internet: Internet) -> list[str]:
             found.append(f"sent more than a bare GET over {sent.scheme} to {sent.authority}")
         if told and not OFFERED_AS[one.way] & internet.offers.get((sent.authority, sent.path), set()):
             found.append(f"gave credentials to {sent.authority}, which did not offer {one.way}")
+        if (
+            sent.is_signed_in
+            and one.way != "ntlm"
+            and sent.host == one.domain
+            and sent.authority not in internet.confirmed
+        ):
+            found.append("gave the password or a token to the bare mail domain")
         if b"uthorization: Basic" in sent.raw and one.way != "basic":
             found.append("was talked into Basic")
     if internet.refusals > (2 if one.way == "oauth" else 1):  # a token may have ended, and is renewed once

@@ -281,10 +281,23 @@ async def test_a_wrong_password_is_sent_once(monkeypatch: pytest.MonkeyPatch) ->
         await there.settle_exchange("example.test", "autodiscover.example.test")
 
         with pytest.raises(AuthLost, match="Nothing else was tried"):
-            await search(there, "basic", password="wrong")
+            await search(there, "basic", password="wrong", yes=["example.test"])
 
     signed = [name for name, request in there.visits if "Authorization" in request.headers]
     assert signed == ["example.test"]
+
+
+async def test_a_bare_mail_domain_does_not_hear_the_password_of_basic_unless_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with town(monkeypatch, "basic") as there:
+        await there.settle_exchange("example.test", "autodiscover.example.test")
+
+        done = await search(there, "basic")
+
+    assert done.asked == ["example.test"]
+    assert done.found.source == f"https://autodiscover.example.test{SVC}"
+    assert there.signed_in_at() == {"autodiscover.example.test"}
 
 
 @pytest.mark.parametrize("way", ["ntlm", "basic"])

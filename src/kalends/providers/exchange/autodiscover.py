@@ -8,6 +8,8 @@ climbed up to autodiscover.<top-level domain> and let themselves be talked into 
   its name; a redirect is never more than a question to the admin;
 - the first request to an address is empty and carries no credentials; they follow, over https, only when the address
   offers the very sign-in that was chosen for the account. No offer makes Kalends use another one;
+- the bare mail domain is often a public web site: a password that is sent as it is (Basic) or a token goes there only
+  when its name was typed as well;
 - http is asked once per own host, by a bare GET, and believed nothing but a redirect to https;
 - nobody is asked above the mail domain, nor at a host named by an http address, a hidden user name or a bare number;
 - a refused sign-in ends the search, so that a wrong password is sent once;
@@ -104,6 +106,8 @@ class Search:
     waiting: tuple[Ask, ...]
     allowed: frozenset[str]
     """Hosts (with ports) that may be asked."""
+    trusted: frozenset[str]
+    """Those of them that may hold what is as good as the password: a token, or with Basic the password itself."""
     domains: tuple[str, ...]
     """The mail domains so far: the account's own, then those of redirects."""
     refused: frozenset[str] = frozenset()
@@ -128,14 +132,15 @@ def begin(address: str, way: Way, typed: str | None = None, confirmed: Iterable[
     mailbox = f"{address.rpartition('@')[0]}@{domain}"
     named = frozenset(_typed_host(each) for each in confirmed)
     if typed is None:
-        hosts = (domain, f"autodiscover.{domain}")
-        search = Search(way, (), named | frozenset(hosts), (domain,))
+        trusted = named | {f"autodiscover.{domain}"}
+        search = Search(way, (), trusted | {domain}, trusted, (domain,))
         return _forbid_online(_with(search, _of_domain(domain, mailbox, f"{domain} is the mail domain")), domain)
     try:
         at = place(typed, is_typed=True)
     except BadPlace as error:
         raise BadPlace(f"The autodiscover address can't be used: {error}.") from error
-    search = Search(way, (), named | {at.authority}, (domain,))
+    trusted = named | {at.authority}
+    search = Search(way, (), trusted, trusted, (domain,))
     return _forbid_online(_with(search, _of_place(at, mailbox, "it was typed")), at.host)
 
 
@@ -146,16 +151,21 @@ def upcoming(search: Search) -> Move:
     if not search.waiting:
         return Ended(Rejected(_nowhere(search)))
     ask = search.waiting[0]
-    return ask if ask.place.authority in search.allowed else Confirm(ask.place.authority, ask.why)
+    host = ask.place.authority
+    if host not in search.allowed:
+        return Confirm(host, ask.why)
+    if ask.is_signed_in and search.way != "ntlm" and host not in search.trusted:
+        return Confirm(host, f"{host} offers {_NAMES[search.way]}, but a mail domain is often a public web site")
+    return ask
 
 
 def decided(search: Search, is_confirmed: bool) -> Search:
     """After the admin confirmed or refused the host of the Confirm that was due."""
     host = search.waiting[0].place.authority
     if is_confirmed:
-        return replace(search, allowed=search.allowed | {host})
+        return replace(search, allowed=search.allowed | {host}, trusted=search.trusted | {host})
     search = replace(search, refused=search.refused | {host})
-    return _noted(_without(search, host), host, "not confirmed, so nothing was sent there", ok=False)
+    return _noted(_without(search, host), host, "not confirmed, so no credentials were sent there", ok=False)
 
 
 def heard(search: Search, reply: Reply) -> Search:
