@@ -1,15 +1,19 @@
 """Which Exchange Server answers: told by its build, shown by the check, and what a pinned version changes."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
 from lxml import etree
 
+from kalends.model.time import Span
 from kalends.providers.exchange import faults, soap, version
 from kalends.providers.exchange.settings import BadSettings, ExchangeSettings
 from kalends.providers.exchange.version import Build
 from kalends.providers.protocol import Finding, Rejected
+from kalends_sandbox.exchange.releases import RELEASES, ReleaseName
+from providers.contract import NOON
 from providers.exchange_stage import ROOM, ExchangeStage, exchange_stage
 from providers.schema import header_of, schema_text
 
@@ -77,6 +81,27 @@ async def test_the_check_says_which_server_it_is_and_what_is_asked_of_it(stage: 
     assert found == Finding(
         "version", True, "Exchange Server 2019 (15.2.1748.10). It is asked for the schema Exchange2013."
     )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("name", sorted(RELEASES))
+async def test_every_release_since_2013_is_told_and_read_pinned_or_not(name: ReleaseName) -> None:
+    async with exchange_stage(build=RELEASES[name].build) as stage:
+        stage.book("standup", NOON)
+
+        plain, pinned = await shown(stage), await shown(stage, name)
+        page = await stage.another(version=name).pull(ROOM, None, Span(NOON, NOON + timedelta(days=1)), {})
+
+    assert (plain.ok, plain.warning, pinned.ok, pinned.warning) == (True, False, True, False)
+    assert f"because {name} is pinned" in pinned.detail
+    assert page.unreadable == ()
+
+
+@pytest.mark.asyncio
+async def test_a_version_pinned_too_new_is_refused_with_a_sentence() -> None:
+    async with exchange_stage(build=RELEASES["2013"].build) as stage:
+        with pytest.raises(Rejected, match="pin the oldest of them, or none"):
+            await stage.another(version="2019").resolve(ROOM)
 
 
 @pytest.mark.asyncio
