@@ -74,7 +74,7 @@ class Sent:
     method: str
     path: str
     raw: bytes
-    """Everything else: headers and body."""
+    """Everything else: headers and body, but for the wish to show a token, which holds none."""
 
     @property
     def is_signed_in(self) -> bool:
@@ -146,7 +146,8 @@ class Internet(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         url, body = request.url, await request.aread()
         port = url.port or (443 if url.scheme == "https" else 80)
-        raw = b"\r\n".join(name + b": " + value for name, value in request.headers.raw) + b"\r\n\r\n" + body
+        lines = [name + b": " + value for name, value in request.headers.raw]
+        raw = b"\r\n".join(line for line in lines if line != b"Authorization: Bearer") + b"\r\n\r\n" + body
         sent = Sent(url.scheme, url.raw_host.decode(), port, request.method, url.raw_path.decode(), raw)
         self.sent.append(sent)
         if sent.host == self.case.token_host and sent.path == "/token":

@@ -181,6 +181,28 @@ async def test_a_token_is_fetched_and_shown_to_a_server_that_offers_to_take_one(
     }
 
 
+async def test_a_server_that_takes_tokens_but_says_so_only_to_those_who_have_one_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with town(monkeypatch, "oauth") as there:
+
+        async def shy(request: Request) -> Response:
+            answer = await there.stage.exchange.handle(request)
+            if "Authorization" not in request.headers:
+                answer.headers = [(name, value) for name, value in answer.headers if "Bearer" not in value]
+            return answer
+
+        await there.settle(shy, "mail.example.test")
+        identity = Identity(there.stage.world, there.stage.faults, there.stage.tokens, Random(2))
+        await there.settle(identity.handle, "adfs.example.test")
+
+        done = await search(there, "oauth", typed="https://mail.example.test")
+
+    first, *_ = (request for name, request in there.visits if name == "mail.example.test")
+    assert done.found.external == EWS
+    assert (first.headers.get("Authorization"), first.body) == ("Bearer", b"")
+
+
 async def test_pox_is_asked_where_there_is_no_soap(monkeypatch: pytest.MonkeyPatch) -> None:
     async with town(monkeypatch) as there:
 

@@ -20,6 +20,8 @@ ASK_SECONDS = 15.0
 """How long one host may take: a mail domain's web site often swallows what it doesn't expect."""
 _COUNTS = {"username", "sign_in", "token_url", "client_id", "scope", "authority_pem", "fingerprint"}
 """Which of an account's settings count. Whatever else an account may do, here every server proves who it is."""
+_EMPTY_BEARER = {"Authorization": "Bearer"}
+"""Not a token, but the wish to use one: without it Exchange may not say that it takes them. Outlook asks so too."""
 _MOST_MOVES = 200
 """More than eleven mail domains have hosts, dialects and questions."""
 
@@ -98,7 +100,8 @@ class Discovery:
             if ask.dialect == "http":
                 return autodiscover_wire.glance(await self._plain.get(ask.url, ASK_SECONDS))
             if not ask.is_signed_in:
-                return autodiscover_wire.glance(await self._secure.post(ask.url, _headers(None), b"", ASK_SECONDS))
+                headers = _headers(None) | (_EMPTY_BEARER if self._search.way == "oauth" else {})
+                return autodiscover_wire.glance(await self._secure.post(ask.url, headers, b"", ASK_SECONDS))
             return await self._signed_in(ask)
         except Unavailable as error:
             return Nothing(str(error), is_away=True)
