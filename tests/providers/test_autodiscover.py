@@ -426,8 +426,9 @@ def test_a_typed_address_of_exchange_online_is_not_asked() -> None:
         (NTLM, Moved(f"https://outlook.office365.com{XML}")),
         (NTLM, Renamed("ada@contoso.mail.onmicrosoft.com")),
         (NTLM, Told("https://outlook.office365.com/EWS/Exchange.asmx", None, None)),
+        (NTLM, Told(EWS, "https://outlook.office365.com/EWS/Exchange.asmx", None)),
     ],
-    ids=["302", "url", "address", "settings"],
+    ids=["302", "url", "address", "settings", "internal settings"],
 )
 def test_what_leads_to_exchange_online_ends_with_the_way_there(replies: tuple[Reply, ...]) -> None:
     search = play(autodiscover.begin(ADA, "ntlm"), *replies)

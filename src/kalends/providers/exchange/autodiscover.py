@@ -209,8 +209,9 @@ def _denied(search: Search, ask: Ask, reply: Denied | Offered) -> Search:
 def _told(search: Search, ask: Ask, told: Told) -> Search:
     """The end, if an address is among what was told that could be used."""
     external, internal = _ews(told.external), _ews(told.internal)
-    if external is not None and is_online(external.host):
-        return replace(search, end=Ended(_use_graph(external.host)))
+    online = next((each for each in (external, internal) if each is not None and is_online(each.host)), None)
+    if online is not None:
+        return replace(search, end=Ended(_use_graph(online.host)))
     if external is None and internal is None:
         return _noted(search, _step(ask), "names no https address of EWS for this mailbox", ok=False)
     group = None if told.group is None or not told.group.isprintable() else told.group[:200]
