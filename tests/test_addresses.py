@@ -95,6 +95,14 @@ def test_the_command_that_comes_next_is_printed_and_quoted(hub: Config, world: W
     assert "--url 'https://mail.north.example/EWS/$(reboot);x'" in done.stderr
 
 
+def test_an_internal_address_that_is_no_other_is_left_out(hub: Config, world: World) -> None:
+    signpost(world, external=INSIDE)
+
+    done = discover(hub, world, "--json")
+
+    assert (rows(done)[-1]["url"], rows(done)[-1]["internal_url"]) == (INSIDE, None)
+
+
 def test_a_foreign_host_needs_a_word_and_without_one_is_not_asked(hub: Config, world: World) -> None:
     signpost(world, {"kind": "url", "target": "https://exchange.hoster.test/autodiscover/autodiscover.svc"})
 

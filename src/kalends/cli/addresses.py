@@ -135,10 +135,10 @@ async def _search(
         found = await search.run(confirm, tell)
     finally:
         await search.aclose()
-    inside = found.internal if found.external is not None else None
+    url = found.external or found.internal
     return {
-        "url": found.external or found.internal,
-        "internal_url": inside,
+        "url": url,
+        "internal_url": None if found.internal == url else found.internal,
         "server": found.server,
         "group": found.group,
         "told_by": found.source,

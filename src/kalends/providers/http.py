@@ -169,7 +169,7 @@ class Http:
                 await response.aclose()
 
     async def _head(self, request: httpx2.Request) -> httpx2.Response:
-        host, port = request.url.host, request.url.port or 443
+        host, port = request.url.raw_host.decode("ascii"), request.url.port or 443
         try:
             async with in_time(host, CALL_SECONDS):
                 with _sentences(host):
