@@ -31,6 +31,13 @@ def test_the_external_address_is_used_unless_the_internal_one_is_chosen() -> Non
     assert ExchangeSettings.of({**inside, "use_internal": True}).address == "https://exch01/EWS/Exchange.asmx"
 
 
+def test_a_token_is_for_the_server_in_use() -> None:
+    inside = {**GOOD, "internal_url": "https://exch01.corp.test/EWS/Exchange.asmx", "use_internal": True}
+
+    assert ExchangeSettings.of(GOOD).token_scope == "https://mail.example.test/.default"
+    assert ExchangeSettings.of(inside).token_scope == "https://exch01.corp.test/.default"
+
+
 def test_a_fingerprint_may_be_written_as_openssl_prints_it() -> None:
     fingerprint = ":".join(["AB"] * 32)
 

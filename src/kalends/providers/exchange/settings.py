@@ -78,7 +78,7 @@ class ExchangeSettings:
 
     @property
     def token_scope(self) -> str:
-        return self.scope or f"https://{urlsplit(self.url).hostname}/.default"
+        return self.scope or f"https://{urlsplit(self.address).hostname}/.default"
 
     @property
     def looks_up_as(self) -> str | None:
