@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner, Result
@@ -183,6 +184,18 @@ def test_the_internal_address_is_set_used_and_left_again(hub: Config) -> None:
     assert stored(hub) == {**before, "internal_url": INSIDE, "use_internal": True}
     assert address(hub, "--use", "external").exit_code == 0
     assert stored(hub)["use_internal"] is False
+
+
+def test_the_certificate_that_goes_unchecked_is_that_of_the_address_in_use(hub: Config) -> None:
+    address(hub, "--internal-url", INSIDE, "--use", "internal")
+    inside = urlsplit(INSIDE).hostname or ""
+
+    outside = invoked(hub, "accounts", "trust", "hq", "--unverified", "--confirm", "127.0.0.1")
+    done = invoked(hub, "accounts", "trust", "hq", "--unverified", "--confirm", inside)
+
+    assert outside.exit_code == 2, outside.output
+    assert done.exit_code == 0, done.output
+    assert stored(hub)["unverified"] == inside
 
 
 def test_a_version_is_pinned_and_unpinned(hub: Config) -> None:

@@ -165,6 +165,12 @@ def _show(facts: Mapping[str, Any], as_json: bool) -> None:
     say(facts, as_json, "\n".join(lines))
 
 
+def in_use(settings: Mapping[str, Any]) -> str:
+    """The address that an account's stored settings lead to; empty for an account that has none."""
+    internal = settings.get("internal_url") if settings.get("use_internal") else None
+    return str(internal or settings.get("url", ""))
+
+
 def _addresses(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "url": settings["url"],
