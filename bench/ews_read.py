@@ -23,10 +23,11 @@ from bench.figures import Figure, Tell
 from bench.stage import Sandbox, sandbox
 from bench.wire import Line, trusting_anyone
 from bench.worlds import PASSWORD, USER, World, address
+from kalends.clock import RealClock
 from kalends.model.event import CalendarId, Event, ItemId, Role, Version
 from kalends.model.time import Span
 from kalends.providers.exchange import codec, faults, read, requests
-from kalends.providers.exchange.client import Client
+from kalends.providers.exchange.client import Affinity, Client
 from kalends.providers.exchange.provider import ExchangeProvider
 from kalends.providers.exchange.settings import ExchangeSettings
 from kalends.providers.http import Answer
@@ -114,14 +115,14 @@ async def _canned(items: int, fields: frozenset[str] | None) -> AsyncIterator[st
 async def _recorded(server: Sandbox, fields: frozenset[str] | None) -> Recording:
     ours = _Ours({"url": server.exchange, "fingerprint": server.fingerprint})
     answers: list[bytes] = []
-    post = ours.http.post
+    post = ours.client._post
 
-    async def heard(url: str, headers: dict[str, str], body: bytes, seconds: float = 60) -> Answer:
-        answer = await post(url, headers, body, seconds)
+    async def heard(body: bytes, calendar: CalendarId | None, affinity: Affinity | None) -> Answer:
+        answer = await post(body, calendar, affinity)
         answers.append(answer.body)
         return answer
 
-    ours.http.post = heard  # type: ignore[method-assign]
+    ours.client._post = heard  # type: ignore[method-assign]
     await ours.read()
     await ours.aclose()
     line = Line(server.exchange, trusting_anyone())
@@ -172,16 +173,15 @@ def _span() -> Span:
 class _Ours:
     def __init__(self, settings: dict[str, object]) -> None:
         full = ExchangeSettings.of({"username": USER, **settings})
-        self._provider = ExchangeProvider(full, {"password": PASSWORD}, random.Random(1))
-        self._client: Client = self._provider._client
-        self.http = self._client._http
+        self._provider = ExchangeProvider(full, {"password": PASSWORD}, random.Random(1), RealClock().now)
+        self.client: Client = self._provider._client
 
     async def read(self) -> list[Event]:
         calendar = CalendarId(address(0))
-        shown = await self._client.call(requests.view(calendar, _span()), calendar)
+        shown = await self.client.call(requests.view(calendar, _span()), calendar)
         rows = [row for row in codec.rows(faults.only(shown, calendar)) if isinstance(row, codec.Row)]
         wanted: dict[ItemId, Version] = {row.item: row.version for row in rows}
-        found = await read.meetings(self._client, calendar, wanted)
+        found = await read.meetings(self.client, calendar, wanted)
         return [event for event in found.values() if isinstance(event, Event)]
 
     def facts(self, events: list[Event]) -> Facts:

@@ -14,6 +14,7 @@ from bench.change_to_panel import listening
 from bench.figures import Figure, Tell
 from bench.stage import Stage, in_step, quiet, stage, total_calls
 from bench.worlds import World
+from kalends.clock import RealClock
 from kalends.providers.exchange.provider import ExchangeProvider
 from kalends.providers.exchange.settings import ExchangeSettings
 
@@ -60,7 +61,7 @@ async def measure(quick: bool, tell: Tell) -> AsyncIterator[Figure]:
 def _scheduled() -> float:
     """Calls of one room in an hour although its stream tells of every change: polls, and a look after each reconnect."""
     settings = ExchangeSettings(url="https://bench.example/EWS/Exchange.asmx", username="bench")
-    traits = ExchangeProvider(settings, {"password": "none"}, random.Random(1)).traits
+    traits = ExchangeProvider(settings, {"password": "none"}, random.Random(1), RealClock().now).traits
     reconnect = timedelta(minutes=settings.connection_minutes - _EARLIER_MINUTES)
     return timedelta(hours=1) / traits.poll_every_while_listening + timedelta(hours=1) / reconnect
 

@@ -12,7 +12,20 @@ from kalends.app import Hub, open_hub
 from kalends.config import Config
 from kalends.store import accounts, audit, calendars, due, polled
 from kalends.store.accounts import Account
-from sync.processes import Wanted, World, address_of, api, config, invoked, rows, sandbox, serving, set_up, wait_for
+from sync.processes import (
+    Wanted,
+    World,
+    address_of,
+    api,
+    config,
+    invoked,
+    rows,
+    sandbox,
+    serving,
+    set_up,
+    stored,
+    wait_for,
+)
 
 WORLD = """
 [organization]
@@ -31,6 +44,17 @@ impersonates = ["*"]
 user = "aspen@t.example"
 password = "own-password"
 mailbox = "aspen@t.example"
+[[accounts]]
+user = "delegate@t.example"
+password = "delegate-password"
+[[permissions]]
+user = "delegate@t.example"
+mailboxes = ["aspen@t.example"]
+level = "Reviewer"
+[[permissions]]
+user = "delegate@t.example"
+mailboxes = ["ada.moreau@t.example"]
+level = "AvailabilityOnly"
 [[buildings]]
 name = "House"
 [[people]]
@@ -297,3 +321,38 @@ def test_what_keeps_an_account_s_calendars_out_of_step_is_said_once(scene: Scene
     assert whole["step"].startswith("hq, ")
     assert "127.0.0.1 refuses the service account" in whole["detail"]
     assert [row for row in said if row["step"].endswith("@t.example") and "refuses" in row["detail"]] == []
+
+
+def test_a_reviewer_reads_rooms_by_polling_and_people_are_refused(scene: Scene) -> None:
+    scene.add("delegate@t.example", "delegate-password", impersonate=False)
+
+    added = invoked(scene.made, "rooms", "add", ASPEN, "birch@t.example", "--account", "hq", "--json")
+    proved = invoked(scene.made, "accounts", "rights", "hq", "--prove", ADA)
+
+    assert [row["result"] for row in rows(added)] == ["linked", "refused"]
+    assert "kalends accounts rights" in rows(added)[1]["reason"], added.output
+    assert proved.exit_code == 0, proved.output
+    server = serving(scene.made)
+    try:
+        url = address_of(server)
+        wait_for(lambda: api(url, "/v1/calendars")["items"][0]["state"] == "in_sync", server.alive)
+    finally:
+        server.end()
+    assert stored(scene.made, ASPEN) == scene.world.truth(ASPEN)
+    assert rows(invoked(scene.made, "calendars", "list", "--json"))[0]["polling"] == WHY_DELEGATE
+
+
+def test_a_delegate_who_is_taken_for_its_mailboxes_is_polled_all_the_same(scene: Scene) -> None:
+    """Set to act as each mailbox, which this account's server refuses: said of each calendar, and nothing is lost."""
+    scene.add("delegate@t.example", "delegate-password", ASPEN, streams=True)
+    server = serving(scene.made)
+    try:
+        url = address_of(server)
+        wait_for(lambda: "may not act as" in api(url, "/v1/calendars")["items"][0]["reason"], server.alive)
+
+        invoked(scene.made, "accounts", "change", "hq", "--no-impersonation")
+
+        wait_for(lambda: api(url, "/v1/calendars")["items"][0]["state"] == "in_sync", server.alive)
+    finally:
+        server.end()
+    assert stored(scene.made, ASPEN) == scene.world.truth(ASPEN)

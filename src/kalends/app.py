@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
 
@@ -25,6 +25,9 @@ from kalends.sync.connections import Connections, ProviderFactory
 from kalends.sync.details import LiveDetails
 from kalends.sync.turn import Turns
 from kalends.sync.worker import Worker
+
+if TYPE_CHECKING:
+    from kalends.providers.exchange.discovery import Discovery
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ async def open_hub(config: Config, *, exclusive: bool = False) -> AsyncIterator[
         if exclusive and config.url.startswith("sqlite"):
             await store.run(due.break_leases, clock.now())
         async with _bus_of(config) as bus:
-            makers = factories(ids.rng)
+            makers = factories(ids.rng, clock)
             details = LiveDetails(store, Connections(store, seal, makers, clock, ids.rng), clock)
             try:
                 yield Hub(config, clock, ids, store, bus, seal, contents, organization, details, makers)
@@ -112,16 +115,32 @@ def clock_of(config: Config) -> Clock:
     return RealClock() if start is None else ScaledClock(start, config.clock_factor, config.clock_origin)
 
 
-def factories(rng: random.Random) -> Mapping[str, ProviderFactory]:
+def factories(rng: random.Random, clock: Clock) -> Mapping[str, ProviderFactory]:
     """One line per calendar system. Each is imported only when an account needs it: its code costs start-up time."""
 
     def exchange(settings: Mapping[str, Any], credentials: Mapping[str, Any]) -> Provider:
         from kalends.providers.exchange.provider import ExchangeProvider
         from kalends.providers.exchange.settings import ExchangeSettings
 
-        return ExchangeProvider(ExchangeSettings.of(settings), credentials, rng)
+        return ExchangeProvider(ExchangeSettings.of(settings), credentials, rng, clock.now)
 
     return {"exchange": exchange}
+
+
+def discovery(
+    settings: Mapping[str, Any],
+    credentials: Mapping[str, Any],
+    rng: random.Random,
+    clock: Clock,
+    *,
+    mailbox: str,
+    typed: str | None,
+    confirmed: tuple[str, ...],
+) -> "Discovery":
+    """The search for an Exchange account's address, which needs no store. Raises Rejected for what can't work."""
+    from kalends.providers.exchange.discovery import Discovery, Wanted
+
+    return Discovery.of(settings, credentials, Wanted(mailbox, typed, confirmed), rng, clock.now)
 
 
 @asynccontextmanager

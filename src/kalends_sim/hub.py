@@ -64,7 +64,7 @@ class Site:
             now = self.clock.now()
             organization = organizations.ensure_default(conn, ids.new("org"), "Tidewater", "sim", now)
             contents = organizations.contents(conn, seal, ids.noise, organization.id)
-        makers = factories(ids.rng)
+        makers = factories(ids.rng, self.clock)
         config = Config(data_folder=self.file.parent)
         return Hub(
             config,

@@ -14,7 +14,7 @@ from typing import Any
 from kalends.model.event import CalendarId
 from kalends.model.time import Span
 from kalends.providers.exchange.provider import ExchangeProvider
-from kalends.providers.exchange.settings import ExchangeSettings
+from kalends.providers.exchange.settings import ExchangeSettings, Way
 from kalends_sandbox import series
 from kalends_sandbox.attendant import Attendant
 from kalends_sandbox.clock import Clock
@@ -24,17 +24,20 @@ from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.http import serve
+from kalends_sandbox.identity import Identity, Tokens
 from kalends_sandbox.item import Item, Override, Party
 from kalends_sandbox.post import Post
 from kalends_sandbox.recurrence import DAYS, Recurrence, Weekly
 from kalends_sandbox.tls import self_signed
-from kalends_sandbox.world import RoomList, ServiceAccount, World
+from kalends_sandbox.world import Application, RoomList, ServiceAccount, World
 from kalends_sandbox.zones import Zone, zone
 from providers.contract import NOON, Line, Stage
 
 USER, PASSWORD = "EXAMPLE\\kalends", "correct horse"
+APPLICATION, SECRET = "kalends-app", "battery/+ staple"
 ROOM = CalendarId("almond@example.test")
 UTC_ZONE = zone("UTC")
+OFFERS: dict[Way, tuple[str, ...]] = {"basic": ("basic",), "ntlm": ("negotiate", "ntlm"), "oauth": ("oauth",)}
 
 
 @dataclass
@@ -44,6 +47,7 @@ class ExchangeStage(Stage):
     url: str
     provider: ExchangeProvider
     settings: ExchangeSettings
+    tokens: Tokens
     calendar: CalendarId = ROOM
     providers: list[ExchangeProvider] = field(default_factory=list)
 
@@ -61,9 +65,10 @@ class ExchangeStage(Stage):
         assert mailbox.calendar is not None
         return mailbox.calendar
 
-    def another(self, password: str = PASSWORD, **settings: Any) -> ExchangeProvider:
+    def another(self, password: str = PASSWORD, secret: str = SECRET, **settings: Any) -> ExchangeProvider:
         """A further provider with other settings on the same server."""
-        made = ExchangeProvider(replace(self.settings, **settings), {"password": password}, Random(1))
+        credentials = {"password": password, "client_secret": secret}
+        made = ExchangeProvider(replace(self.settings, **settings), credentials, Random(1), self.world.clock.now)
         self.providers.append(made)
         return made
 
@@ -146,32 +151,48 @@ class ExchangeStage(Stage):
 
 
 @asynccontextmanager
-async def exchange_stage(folder: Path | None = None, **settings: Any) -> AsyncIterator[ExchangeStage]:
-    """Over https with a pinned self-signed certificate when a folder is given for it, else over plain http."""
-    world = World(Clock(NOON, factor=0.0), Random(7), "example.test", "Example", UTC_ZONE)
+async def exchange_stage(
+    folder: Path | None = None, way: Way = "basic", pace: float = 0.0, **settings: Any
+) -> AsyncIterator[ExchangeStage]:
+    """Over https with a pinned self-signed certificate when a folder is given for it, else over plain http.
+
+    The provider signs in by `way`, which is what the server offers unless `settings` (the server's) say otherwise.
+    The world's clock stands still unless it has a pace.
+    """
+    settings.setdefault("sign_in", OFFERS[way])
+    world = World(Clock(NOON, factor=pace), Random(7), "example.test", "Example", UTC_ZONE)
     _furnish(world)
     faults = Faults(Random(8))
-    post = Post(world, Random(12))
+    post = Post(world, Random(14))
     Attendant(world, post)
-    exchange = Exchange(world, Desk(world, post), faults, Random(9), Settings(**settings))
     certificate = None if folder is None else self_signed(folder, Random(10))
-    server = await serve(exchange.handle, "127.0.0.1", 0, None if certificate is None else certificate.context)
+    channel = None if certificate is None else certificate.channel
+    tokens = Tokens(world, Random(12))
+    exchange = Exchange(world, Desk(world, post), faults, Random(9), Settings(**settings), channel, tokens)
+    context = None if certificate is None else certificate.context
+    server = await serve(exchange.handle, "127.0.0.1", 0, context)
+    desk = await serve(Identity(world, faults, tokens, Random(13)).handle, "127.0.0.1", 0, context)
     scheme = "http" if certificate is None else "https"
     url = f"{scheme}://127.0.0.1:{server.port}/EWS/Exchange.asmx"
-    stored: dict[str, Any] = {"url": url, "username": USER, "allow_plain": certificate is None}
+    stored: dict[str, Any] = {"url": url, "username": USER, "sign_in": way, "allow_plain": certificate is None}
+    if way == "oauth":
+        stored["token_url"] = f"{scheme}://127.0.0.1:{desk.port}/example.test/oauth2/v2.0/token"
+        stored |= {"client_id": APPLICATION, "username": ROOM}
     if certificate is not None:
         stored["fingerprint"] = certificate.sha256
     chosen = ExchangeSettings.of(stored)
-    provider = ExchangeProvider(chosen, {"password": PASSWORD}, Random(11))
-    stage = ExchangeStage(exchange, faults, url, provider, chosen)
+    credentials = {"password": PASSWORD, "client_secret": SECRET}
+    provider = ExchangeProvider(chosen, credentials, Random(11), world.clock.now)
+    stage = ExchangeStage(exchange, faults, url, provider, chosen, tokens)
     try:
         yield stage
     finally:
         for each in (provider, *stage.providers):
             await each.aclose()
         exchange.close()
-        with suppress(TimeoutError):
-            await server.close()
+        for each_server in (desk, server):
+            with suppress(TimeoutError):
+                await each_server.close()
 
 
 def _furnish(world: World) -> None:
@@ -183,6 +204,7 @@ def _furnish(world: World) -> None:
     world.room_lists.append(RoomList("House", "house@example.test", ("almond@example.test", "birch@example.test")))
     world.room_lists.append(RoomList("Annex", "annex@example.test", ("birch@example.test", "cedar@example.test")))
     world.accounts.append(ServiceAccount(USER, PASSWORD, ("*@example.test",)))
+    world.applications.append(Application(APPLICATION, SECRET, "Kalends", ("*@example.test",)))
 
 
 def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:

@@ -92,7 +92,7 @@ async def findings(stage: ExchangeStage, calendar: str | None = ROOM, **settings
 async def test_a_good_account_passes_every_step(stage: ExchangeStage) -> None:
     found = await findings(stage)
 
-    steps = ["connection", "sign-in", "room lists", "streaming size", "calendar", "reading", "streaming"]
+    steps = ["connection", "sign-in", "version", "room lists", "streaming size", "calendar", "reading", "streaming"]
     assert [each.step for each in found] == steps
     assert all(each.ok and not each.warning for each in found)
     assert stage.exchange.counters()["subscriptions"] == 0

@@ -140,7 +140,6 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
 @pytest.mark.parametrize(
     ("given", "kind", "words"),
     [
-        (answer(401), AuthLost, "password"),
         (answer(403), AuthLost, "EWS is enabled"),
         (answer(404), Unavailable, "/EWS/Exchange.asmx"),
         (answer(405), Unavailable, "/EWS/Exchange.asmx"),
@@ -156,6 +155,26 @@ def test_a_status_names_its_situation(given: Answer, kind: type[ProviderError], 
 
     assert type(error) is kind
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("host", "answered_by", "is_online"),
+    [
+        ("outlook.office365.com", "", True),
+        ("outlook.office365.us", "", True),
+        ("partner.outlook.cn", "", True),
+        ("mail.example.test", "AM0PR01MB4234.eurprd01.prod.outlook.com", True),
+        ("mail.example.test", "mbx01.example.test", False),
+        ("myoutlook.com.example.test", "", False),
+    ],
+)
+def test_exchange_online_is_known_when_it_says_no_to_ews(host: str, answered_by: str, is_online: bool) -> None:
+    error = faults.status_error(answer(403, X_CalculatedBETarget=answered_by), host)
+
+    assert type(error) is AuthLost
+    assert "2027-04-01" in str(error)
+    assert (f"{host} has EWS switched off" in str(error)) is is_online
+    assert ("EWS is enabled for it" in str(error)) is not is_online
 
 
 @pytest.mark.parametrize("status", [200, 500])

@@ -37,6 +37,7 @@ async def failed_pull(provider: ExchangeProvider, calendar: CalendarId = ROOM) -
         ("http_503", {"retry_after": "7"}, Throttled, "503"),
         ("http_429", {"retry_after": ""}, Throttled, "429"),
         ("http_401", {}, AuthLost, "password"),
+        ("ews_blocked", {}, AuthLost, "connect Microsoft 365 by Graph"),
         ("html_login_page", {}, Unavailable, "web page"),
         ("malformed_xml", {}, Unavailable, "malformed XML"),
         ("huge_answer", {}, Unavailable, "more than 16 MiB"),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime
 import gzip
+import hashlib
 import ipaddress
 import re
 import socket
@@ -16,12 +17,12 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from kalends.providers.http import BODY_BYTES, Http, TooLarge, Transport
+from kalends.providers.http import BODY_BYTES, Disconnected, Http, TooLarge, Transport
 from kalends.providers.protocol import Unavailable
-from kalends.providers.tls import Trust
+from kalends.providers.tls import Trust, end_point
 
 pytestmark = pytest.mark.asyncio
 
@@ -382,6 +383,15 @@ async def test_tls_older_than_1_2_is_refused() -> None:
     assert "TLS 1.2 or newer" in sentence
 
 
+async def test_a_server_that_names_its_protocols_as_the_trouble_is_understood() -> None:
+    alert = bytes.fromhex("15 0301 0002 02 46")  # fatal, protocol_version
+
+    async with serving(Scripted(alert, at_once=True)) as port:
+        sentence = await failure(Http(Trust(authority_pem=PEM), connections=1), f"https://127.0.0.1:{port}/")
+
+    assert "127.0.0.1 speaks only TLS 1.1 or older. Kalends needs TLS 1.2 or newer: switch it on" in sentence
+
+
 async def test_a_port_that_speaks_no_tls_is_said_so() -> None:
     async with serving(Scripted(answer(status="400 Bad Request"), at_once=True)) as port:
         sentence = await failure(Http(Trust(authority_pem=PEM), connections=1), f"https://127.0.0.1:{port}/")
@@ -396,3 +406,93 @@ async def test_a_server_that_never_shakes_hands_is_left() -> None:
         sentence = await failure(Http(Trust(), connections=1), f"https://127.0.0.1:{port}/", seconds=0.05)
 
     assert "did not answer within" in sentence
+
+
+RSA_SHA256, RSA_SHA1, RSA_MD5 = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "05", "04"))
+
+
+def der(algorithm: hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None) -> bytes:
+    """A certificate whose signature hashes so; None: by Ed25519, which has no hash of its own."""
+    key = rsa.generate_private_key(65537, 2048) if algorithm else ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Exchange")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.datetime(2020, 1, 1))
+        .not_valid_after(datetime.datetime(2090, 1, 1))
+        .sign(key, algorithm)
+        .public_bytes(serialization.Encoding.DER)
+    )
+
+
+@pytest.mark.parametrize(
+    ("certificate", "hashed"),
+    [
+        (der(hashes.SHA256()), "sha256"),
+        (der(hashes.SHA384()), "sha384"),
+        (der(hashes.SHA512()), "sha512"),
+        (der(hashes.SHA256()).replace(RSA_SHA256, RSA_SHA1), "sha256"),
+        (der(hashes.SHA256()).replace(RSA_SHA256, RSA_MD5), "sha256"),
+        (der(None), "sha256"),
+        (b"no certificate that can be read", "sha256"),
+    ],
+    ids=["sha256", "sha384", "sha512", "sha1", "md5", "ed25519", "odd"],
+)
+async def test_a_connection_is_known_by_its_certificate_as_rfc_5929_says(certificate: bytes, hashed: str) -> None:
+    assert end_point(certificate) == b"tls-server-end-point:" + hashlib.new(hashed, certificate).digest()
+
+
+@pytest.mark.parametrize(
+    "trust",
+    [Trust(authority_pem=PEM), Trust(fingerprint=fingerprint_of(GOOD)), Trust(authority_pem=PEM, beside_system=True)],
+    ids=["private authority", "pinned", "beside the system's"],
+)
+async def test_the_certificate_of_the_very_connection_can_be_looked_at(trust: Trust) -> None:
+    http = Http(trust, connections=1)
+
+    async with (
+        serving(Scripted(answer(b"hello")), server_context(GOOD)) as port,
+        http.stream(f"https://127.0.0.1:{port}/", {}, b"", None) as stream,
+    ):
+        shown = stream.certificate
+
+    assert shown is not None
+    assert x509.load_der_x509_certificate(shown).fingerprint(hashes.SHA256()).hex() == fingerprint_of(GOOD)
+    await http.aclose()
+
+
+async def test_a_plain_connection_has_no_certificate() -> None:
+    http = plain()
+
+    async with (
+        serving(Scripted(answer(b"hello"))) as port,
+        http.stream(f"http://127.0.0.1:{port}/", {}, b"", None) as stream,
+    ):
+        assert stream.certificate is None
+
+    await http.aclose()
+
+
+async def test_a_pin_says_nothing_about_another_server_and_a_private_authority_is_joined_by_the_systems() -> None:
+    assert Trust(fingerprint="ab" * 32).elsewhere() == Trust(beside_system=True)
+    assert Trust(authority_pem=PEM).elsewhere() == Trust(authority_pem=PEM, beside_system=True)
+
+
+async def test_without_reconnecting_nothing_is_sent_over_a_new_connection() -> None:
+    talk = Scripted(answer(b"hello"))
+    http = plain().single()
+
+    async with serving(talk) as port:
+        url = f"http://127.0.0.1:{port}/"
+        await http.post(url, {}, b"first")  # the server closes after its answer
+        with pytest.raises(Disconnected):
+            async with http.stream(url, {}, b"second", None, reconnect=False):
+                pass
+        again = await http.post(url, {}, b"third")
+
+    assert again.body == b"hello"
+    assert [body.rpartition(b"\r\n\r\n")[2] for body in talk.seen] == [b"first", b"third"]
+    await http.aclose()

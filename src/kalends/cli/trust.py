@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kalends.cli.addresses import in_use
 from kalends.cli.removal import typed
 from kalends.cli.session import fail, json_option, say, with_hub
 
@@ -30,9 +31,11 @@ def trust(ctx: click.Context, name: str, unverified: bool, verified: bool, confi
         from kalends.store import accounts as rows
 
         account = await named(hub, name)
-        host = urlsplit(str(account.settings.get("url", ""))).hostname or ""
+        host = urlsplit(in_use(account.settings)).hostname or ""
         if unverified:
-            click.echo(f"Then anybody between here and {host} can read the service account's password.", err=True)
+            click.echo(
+                f"Then anybody between here and {host} can pose as it and misuse the account's sign-in.", err=True
+            )
             typed(host, confirm, f"Type the server's name ({host}) to go on")
         now = hub.clock.now()
         await hub.store.run(rows.trust, account.id, host if unverified else None, now, actor="cli")

@@ -9,7 +9,8 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -29,6 +30,10 @@ _Error = TypeVar("_Error", bound=BaseException)
 
 class TooLarge(Unavailable):
     """The server's answer exceeds the bound on bodies."""
+
+
+class Disconnected(Unavailable):
+    """The connection that the request was to use is closed. Nothing was sent."""
 
 
 class Headers:
@@ -61,6 +66,13 @@ class Stream:
         self._host = host
         self._idle_seconds = idle_seconds
 
+    @property
+    def certificate(self) -> bytes | None:
+        """What the server showed on this very connection (DER); None without TLS."""
+        network = self._response.extensions.get("network_stream")
+        shown = None if network is None else network.get_extra_info("ssl_object")
+        return None if shown is None else shown.getpeercert(binary_form=True)
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """Ends with the body; raises Unavailable when nothing comes for the idle time or the connection breaks."""
         parts = aiter(self._response.aiter_raw())
@@ -88,61 +100,82 @@ class Stream:
 class Http:
     """Requests on behalf of one account.
 
-    `allow_plain` lets http addresses through, for the simulation only. `transport` replaces the network, for tests.
+    `allow_plain` lets http addresses through: for the simulation, and where nothing of ours is carried. `tells_redirects`
+    makes a redirect an answer like others, for those who ask before they go there. `transport` replaces the network, for
+    tests.
     """
 
     def __init__(
-        self, trust: Trust, *, connections: int, allow_plain: bool = False, transport: Transport | None = None
+        self,
+        trust: Trust,
+        *,
+        connections: int,
+        allow_plain: bool = False,
+        tells_redirects: bool = False,
+        transport: Transport | None = None,
     ) -> None:
-        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=55)
         self._allow_plain = allow_plain
+        self._tells_redirects = tells_redirects
+        self._trusted: ssl.SSLContext | None = None
         # Not through httpx2's client: its cookies, redirects and defaults are unwanted here, and cost half of each call.
         # Exchange's back-end cookies must not leak from one mailbox to another; who needs a cookie sends it itself.
-        self._transport = transport or httpx2.AsyncHTTPTransport(verify=trust.context(), trust_env=False, limits=limits)
+        if transport is None:
+            self._trusted = trust.context()
+            transport = _network(self._trusted, connections)
+        self._transport = transport
+
+    def single(self) -> "Http":
+        """The same door with one connection of its own, for what belongs to a connection and not to a request."""
+        if self._trusted is None:  # there is no network
+            return self
+        alone = copy(self)
+        alone._transport = _network(self._trusted, 1)
+        return alone
 
     async def post(self, url: str, headers: dict[str, str], body: bytes, seconds: float = CALL_SECONDS) -> Answer:
         """Any complete answer that is no redirect. Raises Unavailable for everything else, TooLarge beyond the bound."""
-        try:
-            async with asyncio.timeout(seconds) as limit, self.stream(url, headers, body, None) as stream:
-                return Answer(stream.status, stream.headers, await stream.body())
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise Unavailable(
-                f"{_host(url)} did not answer within {seconds:g} seconds. Check the server's load and the network."
-            ) from error
+        return await whole(self.stream(url, headers, body, None), _host(url), seconds)
+
+    async def get(self, url: str, seconds: float = CALL_SECONDS) -> Answer:
+        """As `post`, by a bare GET."""
+        return await whole(self.stream(url, {}, b"", None, method="GET"), _host(url), seconds)
 
     @asynccontextmanager
     async def stream(
-        self, url: str, headers: dict[str, str], body: bytes, idle_seconds: float | None
+        self,
+        url: str,
+        headers: dict[str, str],
+        body: bytes,
+        idle_seconds: float | None,
+        *,
+        method: str = "POST",
+        reconnect: bool = True,
     ) -> AsyncIterator[Stream]:
-        """Yields once the answer's head is there, at the latest after CALL_SECONDS."""
+        """Yields once the answer's head is there, at the latest after CALL_SECONDS.
+
+        Without `reconnect` it goes over a connection that is open already, or raises Disconnected.
+        """
         self._refuse_plain(url)
         sent = {"Accept-Encoding": "identity", **headers}
         with _sentences(_host(url)):
-            request = httpx2.Request("POST", url, headers=sent, content=body)
+            watched = {} if reconnect else {"trace": _no_new_connection}
+            request = httpx2.Request(method, url, headers=sent, content=body, extensions=watched)
         response = await self._head(request)
         try:
-            _check(response, url)
+            _check(response, url, self._tells_redirects)
             yield Stream(response, _host(url), idle_seconds)
         finally:
             with suppress(httpx2.HTTPError):
                 await response.aclose()
 
     async def _head(self, request: httpx2.Request) -> httpx2.Response:
-        host, port = request.url.host, request.url.port or 443
+        host, port = request.url.raw_host.decode("ascii"), request.url.port or 443
         try:
-            async with asyncio.timeout(CALL_SECONDS) as limit:
+            async with in_time(host, CALL_SECONDS):
                 with _sentences(host):
                     return await self._transport.handle_async_request(request)
         except _BadHandshake as error:
             raise Unavailable(await tls.explain(error.cause, host, port)) from error.cause
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise Unavailable(
-                f"{host} did not answer within {CALL_SECONDS:g} seconds. Check the server's load and the network."
-            ) from error
 
     def _refuse_plain(self, url: str) -> None:
         scheme = urlsplit(url).scheme
@@ -156,6 +189,36 @@ class Http:
         await self._transport.aclose()
 
 
+async def whole(opening: AbstractAsyncContextManager[Stream], host: str, seconds: float = CALL_SECONDS) -> Answer:
+    """The complete answer of a stream that is yet to open, within one time limit for all of it."""
+    async with in_time(host, seconds), opening as stream:
+        return Answer(stream.status, stream.headers, await stream.body())
+
+
+@asynccontextmanager
+async def in_time(host: str, seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise Unavailable(
+            f"{host} did not answer within {seconds:g} seconds. Check the server's load and the network."
+        ) from error
+
+
+def _network(trusted: ssl.SSLContext, connections: int) -> Transport:
+    limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=55)
+    return httpx2.AsyncHTTPTransport(verify=trusted, trust_env=False, limits=limits)
+
+
+async def _no_new_connection(event: str, _: object) -> None:
+    """httpx2's trace of a request, which may end it: before a new connection is made, nothing has been sent."""
+    if event == "connection.connect_tcp.started":
+        raise Disconnected("The connection was closed in the meantime.")
+
+
 class _BadHandshake(Exception):
     def __init__(self, cause: ssl.SSLError) -> None:
         super().__init__(str(cause))
@@ -166,9 +229,9 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or "the server"
 
 
-def _check(response: httpx2.Response, url: str) -> None:
+def _check(response: httpx2.Response, url: str, tells_redirects: bool) -> None:
     host = _host(url)
-    if 300 <= response.status_code < 400:
+    if 300 <= response.status_code < 400 and not tells_redirects:
         target = urlsplit(response.headers.get("location", "")).hostname or "somewhere else"
         raise Unavailable(
             f"{host} redirects to {target[:253]}. Kalends follows no redirect, so that the password goes nowhere else: "
@@ -205,10 +268,10 @@ def _sentences(host: str) -> Iterator[None]:
         handshake = _cause(error, ssl.SSLError)
         if handshake is not None and isinstance(error, httpx2.ConnectError):
             raise _BadHandshake(handshake) from error
-        raise Unavailable(_network(error, host)) from error
+        raise Unavailable(_broken(error, host)) from error
 
 
-def _network(error: httpx2.TransportError, host: str) -> str:
+def _broken(error: httpx2.TransportError, host: str) -> str:
     if _cause(error, socket.gaierror) is not None:
         return f"The name {host} can't be resolved. Check the address for typing errors, and the DNS of this machine."
     if _cause(error, ConnectionRefusedError) is not None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import truststore
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 _PROBE_SECONDS = 10.0
+_TOO_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"})
 _EXPIRED, _NOT_YET_VALID, _HOST_MISMATCH, _ADDRESS_MISMATCH = 10, 9, 62, 64  # OpenSSL's X509_V_ERR_…
 
 
@@ -25,6 +27,8 @@ class Trust:
     authority_pem: str | None = None
     fingerprint: str | None = None
     """SHA-256 of the server's certificate: 64 hex digits, colons and case ignored. Replaces chain and host name."""
+    beside_system: bool = False
+    """The private authority is trusted together with the system's, not instead of them."""
 
     unverified: str | None = None
     """The one host whose certificate is not checked at all: the last resort, after an admin typed its name."""
@@ -46,16 +50,21 @@ class Trust:
         if self.authority_pem is not None:
             self.context()
 
+    def elsewhere(self) -> "Trust":
+        """For another server that the same account needs: a pin says nothing about it, a private authority may."""
+        return Trust(self.authority_pem, beside_system=True)
+
     def context(self) -> ssl.SSLContext:
         """A client context for this trust; TLS 1.2 or newer."""
         if self.fingerprint is not None:
             return _pinned(_plain(self.fingerprint))
         if self.unverified is not None:
             return _unverified(self.unverified)
-        if self.authority_pem is None:
+        if self.authority_pem is None or self.beside_system:
             context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         else:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.authority_pem is not None:
             try:
                 context.load_verify_locations(cadata=self.authority_pem)
             except (ssl.SSLError, ValueError) as error:
@@ -124,6 +133,23 @@ def _fingerprint(der: bytes) -> str:
     return digest.finalize().hex()
 
 
+def end_point(certificate: bytes) -> bytes:
+    """What binds a sign-in to the TLS connection on which this certificate (DER) was shown: tls-server-end-point.
+
+    RFC 5929 §4.1: the hash that the certificate's signature uses, but SHA-256 in place of MD5 and SHA-1. Signatures
+    without a hash of their own (Ed25519), or with one that nobody knows, are left undefined there; SHA-256 it is here.
+    """
+    try:
+        signed = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    except (UnsupportedAlgorithm, ValueError):
+        signed = None
+    if signed is None or signed.name in ("md5", "sha1"):
+        signed = hashes.SHA256()
+    digest = hashes.Hash(signed)
+    digest.update(certificate)
+    return b"tls-server-end-point:" + digest.finalize()
+
+
 async def explain(error: ssl.SSLError, host: str, port: int) -> str:
     """A sentence for a failed handshake: what is wrong with the certificate and what the admin can do."""
     if isinstance(error, WrongCertificate):
@@ -137,6 +163,11 @@ async def explain(error: ssl.SSLError, host: str, port: int) -> str:
             f"nothing was sent. Pin the certificate of {host}, or kalends accounts trust NAME --verified."
         )
     if not isinstance(error, ssl.SSLCertVerificationError):
+        if error.reason in _TOO_OLD:
+            return (
+                f"{host} speaks only TLS 1.1 or older. Kalends needs TLS 1.2 or newer: switch it on on the server, as "
+                "Microsoft's TLS guidance for Exchange Server says."
+            )
         reason = (error.reason or "handshake failed").replace("_", " ").lower()
         return (
             f"No TLS connection to {host}: {reason}. Kalends needs TLS 1.2 or newer; "

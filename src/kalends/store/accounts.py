@@ -130,8 +130,8 @@ def unverified_reason(settings: Mapping[str, Any]) -> str:
     if not host:
         return ""
     return (
-        f"The certificate of {host} is not verified: anybody on the way can pose as it and read the service account's "
-        "password. Pin its certificate: kalends accounts change NAME --pin …, or check it again: kalends accounts trust "
+        f"The certificate of {host} is not verified: anybody on the way can pose as it and misuse the account's "
+        "sign-in. Pin its certificate: kalends accounts change NAME --pin …, or check it again: kalends accounts trust "
         "NAME --verified."
     )
 

@@ -5,11 +5,11 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from kalends.model.event import CalendarId
-from kalends.providers.exchange import directory, faults, requests
+from kalends.providers.exchange import directory, faults, requests, version
 from kalends.providers.exchange.client import Affinity, Client
 from kalends.providers.exchange.settings import MOST_PER_CONNECTION, ExchangeSettings
 from kalends.providers.exchange.soap import M
-from kalends.providers.protocol import AuthLost, Finding, ProviderError
+from kalends.providers.protocol import AuthLost, CalendarGone, Finding, ProviderError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Check:
         """Stops at the first step without which the later ones make no sense."""
         try:
             lists = await directory.room_lists(self.client)
-        except AuthLost as error:
+        except (AuthLost, CalendarGone) as error:
             yield self._reached()
             yield Finding("sign-in", False, str(error))
             return
@@ -29,7 +29,8 @@ class Check:
             yield Finding("connection", False, str(error))
             return
         yield self._reached()
-        yield Finding("sign-in", True, "The service account may use EWS.")
+        yield Finding("sign-in", True, f"The service account may use EWS. It signed in by {self.client.signed_in_by}.")
+        yield version.finding(self.client.build, self.settings.version)
         yield self._of_lists(len(lists))
         if self.settings.impersonate:
             yield self._of_group_size()

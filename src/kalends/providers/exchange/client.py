@@ -1,7 +1,7 @@
 """One Exchange account's line to its server: signs in, sends, and returns the answer or the error that it is.
 
-A wrong password is sent once: the first call goes alone, and once the server refused, every further call fails at once
-until `try_again` is called, so that a changed password never locks the service account out.
+A wrong password is sent once: the first call goes alone, and once the server refused, the `SignIn` lets no further call
+through until `try_again`, so that a changed password never locks the service account out.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
 
 from kalends.model.event import CalendarId
-from kalends.providers.exchange import faults, soap
-from kalends.providers.exchange.auth import Auth
+from kalends.providers.exchange import faults, soap, version
+from kalends.providers.exchange.auth import SignIn
 from kalends.providers.exchange.settings import ExchangeSettings
 from kalends.providers.exchange.soap import Element
-from kalends.providers.http import Answer, Headers, Http, Stream
-from kalends.providers.protocol import AuthLost, Unavailable
+from kalends.providers.exchange.version import Build
+from kalends.providers.http import Answer, Headers, Stream, whole
+from kalends.providers.protocol import Unavailable
 
 WAIT_SECONDS = 30.0
 """How long a request waits for its turn among the account's others."""
@@ -54,26 +54,34 @@ def _anchor(calendar: CalendarId) -> dict[str, str]:
 
 
 class Client:
-    def __init__(self, settings: ExchangeSettings, auth: Auth, http: Http) -> None:
-        self.host = urlsplit(settings.url).hostname or ""
+    def __init__(self, settings: ExchangeSettings, sign_in: SignIn) -> None:
+        self.host = sign_in.host
         self._settings = settings
-        self._auth = auth
-        self._http = http
+        self._sign_in = sign_in
+        self._looks_up_as = CalendarId(settings.looks_up_as) if settings.looks_up_as else None
         self._slots = asyncio.Semaphore(settings.calls_at_once)
         self._first = asyncio.Lock()
         self._is_signed_in = False
-        self._refusal: AuthLost | None = None
+        self._schema = version.schema(settings.version)
+        self.build: Build | None = None
+        """What the server says it is; None until the first answer that is no fault."""
+
+    @property
+    def signed_in_by(self) -> str:
+        """For a sentence, once a call went through."""
+        return self._sign_in.described
 
     def try_again(self) -> None:
         """Lets calls through after the server refused the sign-in: the credentials were changed or confirmed."""
-        self._refusal = None
+        self._sign_in.try_again()
         self._is_signed_in = False
 
     async def call(
         self, operation: Element, calendar: CalendarId | None = None, affinity: Affinity | None = None
     ) -> Element:
         """The response element. Raises the ProviderError that a fault, a status or a broken answer stands for."""
-        body = soap.envelope(operation, calendar if self._settings.impersonate else None)
+        calendar = calendar or self._looks_up_as
+        body = soap.envelope(operation, calendar if self._settings.impersonate else None, self._schema)
         await self._in_time(self._slots.acquire())
         try:
             answer = await self._answer(body, calendar, affinity)
@@ -87,15 +95,16 @@ class Client:
             raise faults.error_of(fault, calendar)
         if answer.status != 200:
             raise Unavailable(f"{self.host} failed with HTTP status {answer.status}. If this repeats, look at its log.")
+        if self.build is None:
+            self.build = version.told(content)
         return content
 
     async def stream(
         self, operation: Element, affinity: Affinity, idle_seconds: float = IDLE_SECONDS
     ) -> AsyncGenerator[Element, None]:
         """The response elements of one GetStreamingEvents as they arrive, until the server ends it."""
-        body = soap.envelope(operation, affinity.anchor if self._settings.impersonate else None)
-        headers = await self._headers(affinity.headers())
-        async with self._http.stream(self._settings.url, headers, body, idle_seconds) as stream:
+        body = soap.envelope(operation, affinity.anchor if self._settings.impersonate else None, self._schema)
+        async with self._sign_in.open(_headers(affinity.headers()), body, idle_seconds) as stream:
             if stream.status != 200 or "xml" not in (stream.headers.get("Content-Type") or "xml"):
                 await self._refuse_stream(stream, affinity.anchor)
             self._is_signed_in = True
@@ -153,28 +162,13 @@ class Client:
 
     async def _post(self, body: bytes, calendar: CalendarId | None, affinity: Affinity | None) -> Answer:
         routed = affinity.headers() if affinity else _anchor(calendar) if calendar else {}
-        headers = await self._headers(routed)
-        answer = await self._http.post(self._settings.url, headers, body)
+        answer = await whole(self._sign_in.open(_headers(routed), body, None), self.host)
         self._judge(answer)
         self._is_signed_in = True
         return answer
 
-    async def _headers(self, routed: dict[str, str]) -> dict[str, str]:
-        if self._refusal is not None:
-            raise AuthLost(str(self._refusal))
-        return {
-            "Content-Type": "text/xml; charset=utf-8",
-            "Accept": "text/xml",
-            "User-Agent": "Kalends",
-            **routed,
-            **await self._auth.headers(),
-        }
-
     def _judge(self, answer: Answer) -> None:
         error = faults.status_error(answer, self.host)
-        if answer.status == 401 and isinstance(error, AuthLost):
-            self._refusal = error
-            self._is_signed_in = False
         if error is not None:
             raise error
 
@@ -188,4 +182,8 @@ class Client:
         raise Unavailable(f"{self.host} failed with HTTP status {answer.status} instead of a stream.")
 
     async def aclose(self) -> None:
-        await self._http.aclose()
+        await self._sign_in.aclose()
+
+
+def _headers(routed: dict[str, str]) -> dict[str, str]:
+    return {"Content-Type": "text/xml; charset=utf-8", "Accept": "text/xml", "User-Agent": "Kalends", **routed}

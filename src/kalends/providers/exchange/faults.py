@@ -4,6 +4,7 @@ A code stands in exactly one row of the tables below. What stands in none is `Re
 which is everything it doesn't call an internal error.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,7 +60,21 @@ _SIGN_IN = {
     "ErrorTokenSerializationDenied": "The service account may not act for others: give it ApplicationImpersonation.",
 }
 _STATE_LOST = ["ErrorInvalidSyncStateData"]
-_BROKEN = ["ErrorInternalServerError", "ErrorCorruptData", "ErrorContentConversionFailed", "ErrorInvalidServerVersion"]
+_BROKEN = ["ErrorInternalServerError", "ErrorCorruptData", "ErrorContentConversionFailed"]
+
+_OTHER_VERSION = [
+    "ErrorInvalidServerVersion",
+    "ErrorIncorrectSchemaVersion",
+    "ErrorInvalidSchemaVersionForMailboxVersion",
+]
+
+_ONLINE = re.compile(
+    r"(^|\.)(office365\.(com|us)|outlook\.com|office\.com|partner\.outlook\.cn|apps\.mil)\Z", re.IGNORECASE
+)
+"""Where Exchange Online answers, in all of Microsoft's clouds."""
+_BLOCKED = (
+    "Exchange Online blocks EWS since 2026-10-01, organisation by organisation, and ends it for everybody on 2027-04-01"
+)
 
 
 class Broken(Unavailable):
@@ -185,25 +200,23 @@ def _about_request(code: str, whose: str) -> ProviderError:
             f"Exchange allows no further subscription to {whose}; it is polled instead. "
             "Raise EWSMaxSubscriptions in the throttling policy, or end other programs that listen to it."
         )
+    if code in _OTHER_VERSION:
+        return Rejected(
+            f"This Exchange Server does not know the schema that Kalends asks for ({code}). If a version is pinned for the "
+            "account, it is newer than the server, or than one of the servers behind its address: pin the oldest of them, "
+            "or none. Servers older than 2013 can't be used."
+        )
     if code in _BROKEN or not code:
         return Broken(f"Exchange failed inside ({code or 'no code'}) for {whose}. If this repeats, look at its log.")
     return Rejected(f"Exchange refused a request for {whose}: {code}.")
 
 
 def status_error(answer: Answer, host: str) -> ProviderError | None:
-    """What an HTTP status other than success says. 500 is left to the fault in its body."""
+    """What an HTTP status other than success says. 500 is left to the fault in its body, 401 to `auth`."""
     if answer.status in (200, 500):
         return _web_page(answer, host)
-    if answer.status == 401:
-        return AuthLost(
-            f"{host} refuses the service account's user name or password. Correct them; Kalends does not try again "
-            "by itself, so that the account is not locked out. If they are right, check that the server offers Basic."
-        )
     if answer.status == 403:
-        return AuthLost(
-            f"{host} forbids EWS to the service account (403). Check that EWS is enabled for it (Get-CASMailbox), that "
-            "no EwsApplicationAccessPolicy blocks Kalends, and that this is no Exchange Online address."
-        )
+        return _forbidden(answer, host)
     if answer.status in (429, 503):
         return Throttled(retry_after(answer), f"{host} is overloaded and asked for a pause ({answer.status}).")
     if answer.status in (404, 405):
@@ -211,6 +224,20 @@ def status_error(answer: Answer, host: str) -> ProviderError | None:
             f"{host} has no EWS at this address ({answer.status}). It usually ends in /EWS/Exchange.asmx."
         )
     return Unavailable(f"{host} answered with HTTP status {answer.status}. If this repeats, look at proxies before it.")
+
+
+def _forbidden(answer: Answer, host: str) -> AuthLost:
+    """Exchange Online blocks EWS without a word; it is known by its name, or by that of the server that answered."""
+    if any(_ONLINE.search(name) for name in (host, answer.headers.get("X-CalculatedBETarget") or "")):
+        return AuthLost(
+            f"{host} has EWS switched off (403): {_BLOCKED}. Connect Microsoft 365 by Graph instead; until then an "
+            "administrator may let this application in (Set-OrganizationConfig -EwsEnabled $true -EwsAllowedAppIDs …)."
+        )
+    return AuthLost(
+        f"{host} forbids EWS to the service account (403). Check that EWS is enabled for it (Get-CASMailbox) and that "
+        f"no EwsApplicationAccessPolicy blocks Kalends. If this is Exchange Online under another name: {_BLOCKED}; "
+        "connect Microsoft 365 by Graph."
+    )
 
 
 def _web_page(answer: Answer, host: str) -> ProviderError | None:

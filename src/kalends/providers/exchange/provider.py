@@ -9,29 +9,28 @@ from kalends.model.event import CalendarId, Event, ItemId
 from kalends.model.time import Span
 from kalends.providers.exchange import cursor as walk
 from kalends.providers.exchange import directory, pull, read
-from kalends.providers.exchange.auth import Auth, Basic
 from kalends.providers.exchange.check import Check
 from kalends.providers.exchange.client import Client
+from kalends.providers.exchange.oauth import Now
 from kalends.providers.exchange.rights import Rights, room_opens
-from kalends.providers.exchange.settings import BadSettings, ExchangeSettings
+from kalends.providers.exchange.settings import ExchangeSettings
+from kalends.providers.exchange.sign_in import sign_in
 from kalends.providers.exchange.stream import Group
-from kalends.providers.http import Http, Transport
+from kalends.providers.http import Transport
 from kalends.providers.protocol import Cursor, Finding, Heard, Known, Page, RemoteCalendar, Traits
-
-_STREAMS = 64
-"""More connections than any server's HangingConnectionLimit lets one account hold open."""
 
 _DELEGATE = "the service account opens it as a delegate"
 
 
 class ExchangeProvider:
-    """`credentials` holds `password`. `transport` replaces the network, for tests."""
+    """`credentials` holds `password`, for OAuth `client_secret`. `transport` replaces the network, for tests."""
 
     def __init__(
         self,
         settings: ExchangeSettings,
         credentials: Mapping[str, Any],
         rng: random.Random,
+        now: Now,
         *,
         transport: Transport | None = None,
     ) -> None:
@@ -47,13 +46,7 @@ class ExchangeProvider:
         self.calendars_per_stream = settings.max_per_connection
         self._settings = settings
         self._rng = rng
-        http = Http(
-            settings.trust,
-            connections=settings.calls_at_once + _STREAMS,
-            allow_plain=settings.allow_plain,
-            transport=transport,
-        )
-        self._client = Client(settings, _auth(settings, credentials), http)
+        self._client = Client(settings, sign_in(settings, credentials, rng, now, transport))
 
     def calendars(self) -> AsyncGenerator[RemoteCalendar, None]:
         return directory.rooms(self._client)
@@ -89,10 +82,3 @@ class ExchangeProvider:
 
     async def aclose(self) -> None:
         await self._client.aclose()
-
-
-def _auth(settings: ExchangeSettings, credentials: Mapping[str, Any]) -> Auth:
-    password = credentials.get("password")
-    if not isinstance(password, str) or not password:
-        raise BadSettings("The Exchange account has no password: enter it.")
-    return Basic(settings.username, password)

@@ -12,8 +12,6 @@ from kalends.providers.exchange.client import Client
 from kalends.providers.exchange.settings import ExchangeSettings
 from kalends.providers.protocol import CalendarGone, Finding, NotAllowed
 
-_STRANGER = "DOMAIN\\kalends"
-
 
 @dataclass(frozen=True, slots=True)
 class Rights:
@@ -22,11 +20,18 @@ class Rights:
 
     def script(self, group: str | None) -> str:
         """Commands that let the account open rooms and equipment, and the members of `group`, and nobody else."""
-        user = self.settings.username or _STRANGER
-        return _delegate(user, group) if not self.settings.impersonate else _impersonation(user, group)
+        if self.settings.sign_in == "oauth":
+            return "\n".join([*_linked(self.settings.client_id), _impersonation("$application", group)])
+        user = _quoted(self.settings.username)
+        return _impersonation(user, group) if self.settings.impersonate else _delegate(user, group)
 
     async def prove(self, address: str) -> Finding:
         """Tries to open a calendar that must stay closed to the account. Raises when that could not be tried."""
+        try:
+            # An application looks people up as a mailbox. If that is refused, nobody's calendar has been tried yet.
+            await directory.room_lists(self.client)
+        except CalendarGone as error:
+            return Finding("rights", False, f"This proves nothing, nobody can be looked up: {error}")
         try:
             found = await directory.resolve(self.client, address)
             reading = requests.sync_items(found.address, None, 1)
@@ -57,7 +62,21 @@ async def room_opens(client: Client, room: CalendarId) -> Finding:
     return Finding("a room", True, f"{room} can be opened.")
 
 
+def _linked(client_id: str) -> list[str]:
+    """An application gets its rights through the account of Active Directory that it is linked to."""
+    return [
+        "# 0. The account that Exchange links the application to. If this prints nothing, link one that nobody uses:",
+        "#    Set-PartnerApplication NAME -LinkedAccount DOMAIN\\USER, or New-PartnerApplication.",
+        "$application = Get-PartnerApplication |",
+        f"    Where-Object {{ $_.ApplicationIdentifier -eq {_quoted(client_id)} }} |",
+        "    Select-Object -ExpandProperty LinkedAccount",
+        "$application",
+        "",
+    ]
+
+
 def _impersonation(user: str, group: str | None) -> str:
+    """`user` is an expression of PowerShell."""
     kinds = "RecipientTypeDetails -eq 'RoomMailbox' -or RecipientTypeDetails -eq 'EquipmentMailbox'"
     members = f'$group = (Get-DistributionGroup {_quoted(group or "")}).DistinguishedName.Replace("\'", "\'\'")'
     scope = f"{kinds} -or MemberOfGroup -eq '$group'" if group else kinds
@@ -69,10 +88,10 @@ def _impersonation(user: str, group: str | None) -> str:
             "",
             "# 2. The right to act for them, and for nobody else.",
             'New-ManagementRoleAssignment -Name "Kalends reads rooms" -Role ApplicationImpersonation `',
-            f'    -User {_quoted(user)} -CustomRecipientWriteScope "Kalends rooms"',
+            f'    -User {user} -CustomRecipientWriteScope "Kalends rooms"',
             "",
             "# 3. Wider rights that it has: what this lists besides “Kalends reads rooms” reaches further.",
-            f"Get-ManagementRoleAssignment -Role ApplicationImpersonation -RoleAssignee {_quoted(user)} |",
+            f"Get-ManagementRoleAssignment -Role ApplicationImpersonation -RoleAssignee {user} |",
             "    Format-Table Name, RoleAssigneeName, CustomRecipientWriteScope, RecipientWriteScope",
             "# Take one away by its name; one that a role group gives, by leaving that group.",
             "# Remove-ManagementRoleAssignment -Identity NAME",
@@ -95,17 +114,17 @@ def _delegate(user: str, group: str | None) -> str:
             "    $calendar = Get-MailboxFolderStatistics $mailbox.Identity -FolderScope Calendar |",
             "        Where-Object { $_.FolderType -eq 'Calendar' } | Select-Object -First 1",
             '    Add-MailboxFolderPermission "$($mailbox.Identity):$($calendar.FolderId)" `',
-            f"        -User {_quoted(user)} -AccessRights Reviewer",
+            f"        -User {user} -AccessRights Reviewer",
             "}",
             "Get-Mailbox -RecipientTypeDetails RoomMailbox, EquipmentMailbox -ResultSize Unlimited |",
             "    ForEach-Object { Grant-Kalends $_ }",
             *(also if group else []),
             "",
             "# 2. Wider rights that it has: this must list nothing.",
-            f"Get-ManagementRoleAssignment -Role ApplicationImpersonation -RoleAssignee {_quoted(user)}",
-            f"Get-Mailbox -ResultSize Unlimited | Get-MailboxPermission -User {_quoted(user)}",
+            f"Get-ManagementRoleAssignment -Role ApplicationImpersonation -RoleAssignee {user}",
+            f"Get-Mailbox -ResultSize Unlimited | Get-MailboxPermission -User {user}",
             "# Take them away with Remove-ManagementRoleAssignment -Identity NAME and with",
-            f"# Remove-MailboxPermission MAILBOX -User {_quoted(user)} -AccessRights FullAccess",
+            f"# Remove-MailboxPermission MAILBOX -User {user} -AccessRights FullAccess",
             "",
             *_throttling(user),
         ]
@@ -118,7 +137,7 @@ def _throttling(user: str) -> list[str]:
         "# instead of wider ones for everybody. Never “Unlimited”: a bound protects the server from any mistake of ours.",
         "# New-ThrottlingPolicy -Name Kalends -ThrottlingPolicyScope Regular `",
         "#     -EwsMaxConcurrency 40 -EwsMaxSubscriptions 5000",
-        f"# Set-ThrottlingPolicyAssociation -Identity {_quoted(user)} -ThrottlingPolicy Kalends",
+        f"# Set-ThrottlingPolicyAssociation -Identity {user} -ThrottlingPolicy Kalends",
     ]
 
 

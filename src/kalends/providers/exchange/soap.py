@@ -20,8 +20,9 @@ TYPES = "http://schemas.microsoft.com/exchange/services/2006/types"
 MESSAGES = "http://schemas.microsoft.com/exchange/services/2006/messages"
 ERRORS = "http://schemas.microsoft.com/exchange/services/2006/errors"
 S, T, M, E = f"{{{SOAP}}}", f"{{{TYPES}}}", f"{{{MESSAGES}}}", f"{{{ERRORS}}}"
-SCHEMA_VERSION = "Exchange2013_SP1"
-"""The oldest schema with all we ask for, so that every server since 2013 accepts it."""
+SCHEMA_VERSION = "Exchange2013"
+"""The schema asked for unless another is pinned. All we ask for is older (streaming came with 2010 SP1), every server
+since 2013 knows it, and behind a load balancer the next answer may come from an older server than the last one."""
 
 Element = etree._Element
 _NAMES = {"s": SOAP, "t": TYPES, "m": MESSAGES}
@@ -53,11 +54,11 @@ def child(parent: Element, tag: str, text: str | None = None, **attributes: str)
     return element
 
 
-def envelope(operation: Element, impersonated: CalendarId | None) -> bytes:
-    """The request as bytes, acting as the mailbox `impersonated` if given."""
+def envelope(operation: Element, impersonated: CalendarId | None, schema: str = SCHEMA_VERSION) -> bytes:
+    """The request as bytes, in the words of `schema` (see `version.py`), acting as the mailbox `impersonated` if given."""
     outer = etree.Element(f"{S}Envelope", nsmap=_NAMES)
     header = child(outer, f"{S}Header")
-    child(header, f"{T}RequestServerVersion", Version=SCHEMA_VERSION)
+    child(header, f"{T}RequestServerVersion", Version=schema)
     if impersonated is not None:
         identity = child(child(header, f"{T}ExchangeImpersonation"), f"{T}ConnectingSID")
         # SmtpAddress takes secondary addresses too, PrimarySmtpAddress only the primary one.
@@ -68,7 +69,7 @@ def envelope(operation: Element, impersonated: CalendarId | None) -> bytes:
 
 def parse(body: bytes, host: str) -> Element:
     """The single element in the answer's SOAP body: a response or a Fault. Raises Malformed."""
-    outer = _tree(body, host)
+    outer = tree(body, host)
     if outer.tag != f"{S}Envelope":
         raise Malformed(f"{host} answered with {_what(outer)} instead of SOAP. Check the EWS address.")
     inner = outer.find(f"{S}Body")
@@ -78,7 +79,8 @@ def parse(body: bytes, host: str) -> Element:
     return content
 
 
-def _tree(body: bytes, host: str) -> Element:
+def tree(body: bytes, host: str) -> Element:
+    """The root of any XML document. Raises Malformed."""
     try:
         tree = _strict(body)
     except etree.XMLSyntaxError as first:
