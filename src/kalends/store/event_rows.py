@@ -7,6 +7,7 @@ one meeting they share a key, and both are found under it.
 
 import base64
 import hashlib
+from functools import lru_cache
 
 import msgspec
 from sqlalchemy import RowMapping
@@ -21,7 +22,12 @@ _encode = msgspec.json.Encoder().encode
 def key_of(calendar_id: str, event: Event) -> str:
     """Such as `evt_k3v9…`: the event's name in the feed and the API."""
     start = micros(event.original_start) if event.original_start is not None else None
-    name = [calendar_id, event.uid, start] if event.uid else [calendar_id, "", event.item]
+    return _key(calendar_id, event.uid, start) if event.uid else _key(calendar_id, "", event.item)
+
+
+@lru_cache(maxsize=4_096)
+def _key(*name: str | int | None) -> str:
+    """Asked for several times while a page is written."""
     return f"evt_{base64.b32encode(hashlib.sha256(_encode(name)).digest()[:15]).decode().lower()}"
 
 
