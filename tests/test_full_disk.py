@@ -51,7 +51,7 @@ class Scene:
                 await asyncio.sleep(0.05)
 
     async def is_in_step(self) -> bool:
-        held = await _held(self.hub.store, self.hub.organization, ROOM)
+        held = await _held(self.hub, ROOM)
         return held == await asyncio.to_thread(self.world.truth, ROOM)
 
     async def meetings(self, count: int) -> None:
@@ -112,7 +112,7 @@ async def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
             await scene.meetings(2)
             await scene.wake()
             await scene.until(scene.is_in_step)
-            before = await _held(scene.hub.store, scene.hub.organization, ROOM)
+            before = await _held(scene.hub, ROOM)
 
             await scene.limit(0)
             await scene.meetings(120)
@@ -128,15 +128,13 @@ async def test_a_full_disk_is_said_and_passes(tmp_path: Path) -> None:
             ready = await scene.client.get("/readyz")
             assert ready.status_code == 503
             assert "It can be read, but not written." in ready.text
-            assert await _held(scene.hub.store, scene.hub.organization, ROOM) == before, (
-                "a page is kept whole or not at all"
-            )
+            assert await _held(scene.hub, ROOM) == before, "a page is kept whole or not at all"
 
             await scene.limit(None)
             await scene.wake()
             await scene.until(scene.is_in_step)
 
-            assert len(await _held(scene.hub.store, scene.hub.organization, ROOM)) == 120, "two were there before"
+            assert len(await _held(scene.hub, ROOM)) == 120, "two were there before"
             await scene.until(lambda: _is(not scene.hub.store.trouble))
             assert "Kalends itself is in trouble" not in (await scene.client.get("/")).text
             assert (await scene.client.get("/readyz")).status_code == 200
