@@ -266,10 +266,12 @@ def test_a_meeting_with_5000_attendees_is_kept_whole_and_told_in_part(scene: Sce
 
 
 def _attendees(made: Any, address: str, at: datetime) -> list[str]:
+    span = Span(at, at + timedelta(minutes=1))
+
     async def look() -> list[str]:
         async with open_hub(made) as hub:
             [calendar] = await hub.store.read(calendars.find, hub.organization, address)
-            found = await hub.store.read(events.in_span, [calendar.id], Span(at, at + timedelta(minutes=1)))
+            found = await hub.store.read(events.in_span, hub.contents, [calendar.id], span)
             return [attendee.party.address for event in found[calendar.id] for attendee in event.attendees]
 
     return asyncio.run(look())
