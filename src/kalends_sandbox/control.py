@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from kalends_sandbox import truth
 from kalends_sandbox.actions import ActionRefused, Actions
-from kalends_sandbox.faults import FaultRefused, Faults
+from kalends_sandbox.faults import FaultRefused, Faults, Value
 from kalends_sandbox.http import Request, Response
 from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.post import Post
@@ -51,6 +51,8 @@ class Dialect(Protocol):
     def recorder(self) -> Recorder: ...
     def counters(self) -> dict[str, object]: ...
     def drop_subscriptions(self, mailboxes: str = "*") -> int: ...
+    def limits(self) -> dict[str, object]: ...
+    def turn(self, wanted: Mapping[str, Value]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,20 @@ def _drop_subscriptions(call: _Call) -> Json:
     return {"dropped": call.reins.dialect.drop_subscriptions(mailbox)}
 
 
+def _limits(call: _Call) -> Json:
+    return {"limits": call.reins.dialect.limits()}
+
+
+def _turn_limits(call: _Call) -> Json:
+    """Each one named gets its new value; the others stay."""
+    table = Table({"limits": call.said()}, "")
+    try:
+        call.reins.dialect.turn(table.plain("limits"))
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    return _limits(call)
+
+
 def _requests(call: _Call) -> Json:
     recorded = call.reins.dialect.recorder.calls()
     last = call.one("last")
@@ -278,6 +294,8 @@ _ROUTES: Mapping[tuple[str, str], Callable[[_Call], Json]] = {
     ("POST", "faults"): _add_fault,
     ("DELETE", "faults"): _end_faults,
     ("POST", "subscriptions"): _drop_subscriptions,
+    ("GET", "limits"): _limits,
+    ("POST", "limits"): _turn_limits,
     ("GET", "requests"): _requests,
     ("POST", "requests"): _keep_requests,
 }

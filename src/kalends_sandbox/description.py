@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import time
 
 from kalends_sandbox.item import Response, Sensitivity, ShowAs
+from kalends_sandbox.mailbox import Rights
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import Day, Pattern
@@ -23,6 +24,7 @@ class RoomSpec:
     rules: BookingRules
     zone: Zone
     has_calendar: bool
+    default_rights: Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class PersonSpec:
     title: str
     zone: Zone
     has_calendar: bool
+    default_rights: Rights
 
 
 @dataclass(frozen=True, slots=True)

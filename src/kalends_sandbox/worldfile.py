@@ -26,6 +26,7 @@ from kalends_sandbox.description import (
     SeriesSpec,
 )
 from kalends_sandbox.item import Response, Sensitivity, ShowAs
+from kalends_sandbox.mailbox import Rights
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import DAYS, Day
@@ -175,6 +176,7 @@ def _room(table: Table, domain: str, zone: Zone, booking: BookingRules) -> RoomS
         rules=_rules(table.table("booking"), booking),
         zone=table.windows_zone("zone", zone),
         has_calendar=table.flag("calendar", True),
+        default_rights=_rights(table),
     )
     table.done()
     return found
@@ -190,9 +192,14 @@ def _person(table: Table, domain: str, zone: Zone) -> PersonSpec:
         title=table.text("title", ""),
         zone=table.windows_zone("zone", zone),
         has_calendar=table.flag("calendar", True),
+        default_rights=_rights(table),
     )
     table.done()
     return found
+
+
+def _rights(table: Table) -> Rights:
+    return cast(Rights, table.choice("default_rights", get_args(Rights), "AvailabilityOnly"))
 
 
 def _addresses(table: Table, key: str) -> tuple[str, ...]:

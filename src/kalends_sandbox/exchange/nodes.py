@@ -171,7 +171,7 @@ class Nodes:
     # --- streams
 
     def may_open(self, charged: str) -> bool:
-        return self._streams[charged] < self._settings.hanging_connections
+        return self._streams[charged] < self._settings.streams_at_once
 
     def open(self, charged: str, subscriptions: list[Subscription]) -> Stream:
         """A stream takes its subscriptions over from any older one and starts with what they have queued."""
