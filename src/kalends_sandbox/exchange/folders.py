@@ -1,5 +1,6 @@
 """GetFolder and FindFolder, and how any request names a folder. Neighbours: mailbox.py holds the folders."""
 
+from kalends_sandbox.exchange import filters, paging, searching
 from kalends_sandbox.exchange.shapes import FolderShape, folder_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -14,7 +15,6 @@ from kalends_sandbox.exchange.soap import (
     m,
     need,
     need_attribute,
-    need_number,
     some,
     success,
     t,
@@ -114,26 +114,20 @@ def find_folder(site: Site, call: Call) -> str:
     for parent in some(need(call.element, m("ParentFolderIds"))):
         try:
             mailbox, folder = target(site, call, parent)
-            if call.element.find(m("Restriction")) is not None:
-                raise Refusal("ErrorUnsupportedQueryFilter", "This server finds folders by their parent only.")
+            found = _page(site, call, mailbox, _below(mailbox, folder, deep), shape)
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal))
         else:
-            found = _below(mailbox, folder, deep)
-            messages.append(success(call.operation, _page(call.element, mailbox, found, shape)))
+            messages.append(success(call.operation, found))
     return answer(call.operation, messages)
 
 
-def _page(element: Element, mailbox: Mailbox, found: list[Folder], shape: FolderShape) -> str:
-    view = element.find(m("IndexedPageFolderView"))
-    offset, limit = 0, len(found)
-    if view is not None:
-        offset = need_number(need_attribute(view, "Offset"), "Offset", 0, 2**31 - 1)
-        limit = need_number(view.get("MaxEntriesReturned", "1000"), "MaxEntriesReturned", 1, 2**31 - 1)
-    page = found[offset : offset + limit]
-    is_last = offset + len(page) >= len(found)
-    inside = "".join(folder_element(mailbox, folder, shape) for folder in page)
-    return (
-        f'<m:RootFolder IndexedPagingOffset="{offset + len(page)}" TotalItemsInView="{len(found)}" '
-        f'IncludesLastItemInRange="{str(is_last).lower()}"><t:Folders>{inside}</t:Folders></m:RootFolder>'
-    )
+def _page(site: Site, call: Call, mailbox: Mailbox, below: list[Folder], shape: FolderShape) -> str:
+    ground = searching.folders()
+    restriction = call.element.find(m("Restriction"))
+    keeps = filters.compiled(restriction, ground) if restriction is not None else None
+    found = [folder for folder in below if keeps is None or keeps(folder)]
+    most = site.settings.rows_per_find if keeps is None else site.settings.rows_per_search
+    part = paging.part(call.element, found, most, lambda condition: filters.compiled(condition, ground))
+    inside = "".join(folder_element(mailbox, folder, shape) for folder in part.rows)
+    return f"<m:RootFolder {part.attributes}><t:Folders>{inside}</t:Folders></m:RootFolder>"

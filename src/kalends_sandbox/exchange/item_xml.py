@@ -7,7 +7,6 @@ Neighbours: shapes.py says what is asked, series_xml.py and timezones.py write t
 sent about meetings.
 """
 
-import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +15,12 @@ from functools import lru_cache
 from html import unescape
 from typing import Final
 
-from kalends_sandbox.exchange import series_xml, timezones
-from kalends_sandbox.exchange.shapes import ExtendedUri, ItemShape, key_of
+from kalends_sandbox.exchange import mapi, series_xml, timezones
+from kalends_sandbox.exchange.shapes import ExtendedUri, ItemShape
 from kalends_sandbox.exchange.soap import attribute, flag, leaf, text
 from kalends_sandbox.folder import Folder
-from kalends_sandbox.ids import global_object_id
-from kalends_sandbox.item import Attendee, ExtendedProperty, Html, Item
+from kalends_sandbox.item import Attendee, Html, Item
 from kalends_sandbox.zones import Zone
-
-_MEETING_SET: Final = "6ed8da90-450b-101b-98da-00aa003f1305"
-_GLOBAL_OBJECT_ID: Final = (_MEETING_SET, 0x03)
-_CLEAN_GLOBAL_OBJECT_ID: Final = (_MEETING_SET, 0x23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +138,8 @@ def _extended(item: Item, page: Page) -> str:
 
 
 def _extended_property(item: Item, wanted: ExtendedUri) -> str:
-    if wanted.key in (_CLEAN_GLOBAL_OBJECT_ID, _GLOBAL_OBJECT_ID):
-        raw = item.clean_global_object_id if wanted.key == _CLEAN_GLOBAL_OBJECT_ID else global_object_id(item.uid)
-        return _extended_xml(wanted, base64.b64encode(raw).decode())
-    found = next((stored for stored in item.extended if _answers(stored, wanted)), None)
-    return "" if found is None else _extended_xml(wanted, found.value)
-
-
-def _answers(stored: ExtendedProperty, wanted: ExtendedUri) -> bool:
-    return key_of(stored) == wanted.key and stored.kind == wanted.kind
+    value = mapi.value(item, wanted)
+    return "" if value is None else _extended_xml(wanted, value)
 
 
 def _extended_xml(wanted: ExtendedUri, value: str | tuple[str, ...]) -> str:
