@@ -58,6 +58,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "malformed_xml": Kind("The answer's last closing tag is missing and a bare & stands in the middle."),
         "invalid_sync_state": Kind("A sync state is not accepted any more."),
+        "events_unreadable": Kind("A pull subscription's events cannot be read; the subscription is gone."),
         # notifications; their operation is called Notification
         "lose_notification": Kind("The events of one change are never sent."),
         "double_notification": Kind("The events of one change are sent this many times.", {"times": 2}),

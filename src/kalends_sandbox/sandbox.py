@@ -94,7 +94,7 @@ async def opened(
     try:
         if plan.control_port is not None:
             servers.append(await serve(control.handle, HOST, plan.control_port))
-        background = _start(plan, founded, _own(rng), tell)
+        background = _start(plan, founded, exchange, _own(rng), tell)
         exchange_url = f"{'https' if certificate else 'http'}://{HOST}:{servers[0].port}/EWS/Exchange.asmx"
         control_url = f"http://{HOST}:{servers[1].port}" if len(servers) > 1 else None
         yield Sandbox(founded, faults, exchange, exchange_url, control_url, certificate, background)
@@ -108,14 +108,15 @@ async def opened(
 
 
 def _start(
-    plan: Plan, founded: Founded, rng: random.Random, tell: Callable[[str], None]
+    plan: Plan, founded: Founded, exchange: Exchange, rng: random.Random, tell: Callable[[str], None]
 ) -> tuple[asyncio.Task[None], ...]:
     loop = asyncio.get_running_loop()
     post = loop.create_task(founded.post.run(), name="the post")
+    push = loop.create_task(exchange.push(), name="the pushing of notifications")
     if not plan.tells_story:
-        return (post,)
+        return post, push
     story = Story(founded.world, founded.actions, rng, tell, plan.story_pace_s)
-    return post, loop.create_task(story.run(), name="the story")
+    return post, push, loop.create_task(story.run(), name="the story")
 
 
 def _clock(plan: Plan) -> Clock:

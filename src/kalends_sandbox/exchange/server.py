@@ -20,8 +20,11 @@ from kalends_sandbox.exchange import (
     folders,
     items,
     limits,
+    pull,
+    push,
     soap,
     streaming,
+    subscriptions,
     sync,
     timezones,
     trouble,
@@ -47,6 +50,7 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
     "DeleteItem": filing.delete_item,
     "FindFolder": folders.find_folder,
     "FindItem": find.find_item,
+    "GetEvents": pull.get_events,
     "GetFolder": folders.get_folder,
     "GetItem": items.get_item,
     "GetRoomLists": directory.get_room_lists,
@@ -56,9 +60,9 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
     "GetServerTimeZones": timezones.get_server_time_zones,
     "GetUserAvailability": availability.get_user_availability,
     "ResolveNames": directory.resolve_names,
-    "Subscribe": streaming.subscribe,
+    "Subscribe": subscriptions.subscribe,
     "SyncFolderItems": sync.sync_folder_items,
-    "Unsubscribe": streaming.unsubscribe,
+    "Unsubscribe": subscriptions.unsubscribe,
     "UpdateItem": update.update_item,
 }
 STREAMING: Final = "GetStreamingEvents"
@@ -85,6 +89,10 @@ class Exchange:
         self._running: Counter[Payer] = Counter()
         self._refused_sign_ins = 0
         self._visitors = 0
+
+    async def push(self) -> None:
+        """Serves push subscriptions; never ends by itself. Without it nothing is pushed, and all else goes on."""
+        await push.run(self.nodes, self.site.settings)
 
     def close(self) -> None:
         """No more notifications. Calls are the HTTP server's to end."""

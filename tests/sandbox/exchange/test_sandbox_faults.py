@@ -241,6 +241,7 @@ async def test_a_fault_strikes_only_the_mailbox_and_operation_it_names() -> None
 ELSEWHERE = {
     "drop_subscriptions": "server.py",
     "invalid_sync_state": "sync.py",
+    "events_unreadable": "pull.py",
     "lose_notification": "notifications.py",
     "double_notification": "notifications.py",
     "late_notification": "notifications.py",
