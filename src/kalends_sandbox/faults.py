@@ -34,7 +34,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         # answered without touching the mailbox
         "server_busy": Kind(
-            "Refused as busy; back_off_ms 0 leaves the hint out; form fault (HTTP 500) or message (HTTP 200).",
+            "Refused as busy; back_off_ms 0 leaves the hint out; form fault (HTTP 500), message or inner (HTTP 200).",
             {"back_off_ms": 1000, "form": "fault"},
         ),
         "http_503": Kind("HTTP 503; retry_after goes out as it is, empty leaves it out.", {"retry_after": "5"}),
@@ -66,7 +66,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 
-_CHOICES = {"form": ("fault", "message"), "how": ("close", "reset")}
+_CHOICES = {"form": ("fault", "message", "inner"), "how": ("close", "reset")}
 
 
 @dataclass(slots=True)

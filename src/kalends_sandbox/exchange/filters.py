@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from kalends_sandbox.exchange.searching import Getter, Ground, first_path, path
-from kalends_sandbox.exchange.soap import Element, Refusal, children, local, need, need_attribute, t, unreadable
+from kalends_sandbox.exchange.soap import Element, Fault, Refusal, children, local, need, need_attribute, t, unreadable
 
 Predicate = Callable[[Any], bool]
 
@@ -150,5 +150,5 @@ def _as(value: Any, constant: str, ground: Ground) -> Any:
         if isinstance(value, bool):
             return {"true": True, "1": True, "false": False, "0": False}[constant.strip().lower()]
         return type(value)(constant) if isinstance(value, int | float) else constant
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, Fault):
         raise Refusal("ErrorInvalidValueForProperty", f"{constant!r} cannot be compared with that property.") from None

@@ -1,6 +1,6 @@
 """GetFolder and FindFolder, and how any request names a folder. Neighbours: mailbox.py holds the folders."""
 
-from kalends_sandbox.exchange import filters, paging, searching
+from kalends_sandbox.exchange import filters, mapi, paging, searching
 from kalends_sandbox.exchange.shapes import FolderShape, folder_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -75,11 +75,17 @@ def folder_element(mailbox: Mailbox, folder: Folder, shape: FolderShape) -> str:
         ("folder:DisplayName", leaf("DisplayName", folder.name)),
         ("folder:TotalCount", leaf("TotalCount", str(folder.count))),
         ("folder:ChildFolderCount", leaf("ChildFolderCount", str(len(_below(mailbox, folder, deep=False))))),
+        ("", _extended(folder, shape)),
         ("folder:EffectiveRights", _rights()),
         ("folder:DistinguishedFolderId", leaf("DistinguishedFolderId", folder.kind)),
         ("folder:UnreadCount", leaf("UnreadCount", str(folder.unread)) if kind == "Folder" else ""),
     )
-    return f"<t:{kind}>{''.join(xml for uri, xml in rows if uri in shape)}</t:{kind}>"
+    return f"<t:{kind}>{''.join(xml for uri, xml in rows if not uri or uri in shape)}</t:{kind}>"
+
+
+def _extended(folder: Folder, shape: FolderShape) -> str:
+    found = ((wanted, mapi.of_folder(folder, wanted)) for wanted in shape.extended)
+    return "".join(mapi.xml(wanted, value) for wanted, value in found if value is not None)
 
 
 def _rights() -> str:

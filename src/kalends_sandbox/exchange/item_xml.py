@@ -139,16 +139,7 @@ def _extended(item: Item, page: Page) -> str:
 
 def _extended_property(item: Item, wanted: ExtendedUri) -> str:
     value = mapi.value(item, wanted)
-    return "" if value is None else _extended_xml(wanted, value)
-
-
-def _extended_xml(wanted: ExtendedUri, value: str | tuple[str, ...]) -> str:
-    inside = (
-        leaf("Value", value)
-        if isinstance(value, str)
-        else f"<t:Values>{''.join(leaf('Value', v) for v in value)}</t:Values>"
-    )
-    return f"<t:ExtendedProperty><t:ExtendedFieldURI{wanted.written}/>{inside}</t:ExtendedProperty>"
+    return "" if value is None else mapi.xml(wanted, value)
 
 
 def _modified_by(item: Item, page: Page) -> str:
@@ -163,11 +154,6 @@ def _duration(item: Item) -> str:
     minutes, seconds = divmod(int((item.end - item.start) / timedelta(seconds=1)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"PT{hours}H{minutes}M{seconds}S"
-
-
-def _state(item: Item) -> str:
-    """PidLidAppointmentStateFlags: 1 a meeting, 2 received from somebody else, 4 cancelled."""
-    return str(item.is_meeting + 2 * (item.is_meeting and not item.is_organizer) + 4 * item.is_cancelled)
 
 
 def _wall_clock(name: str, at: datetime, zone: Zone) -> str:
@@ -234,7 +220,7 @@ FIELDS: Final = (
     Field("calendar:Duration", lambda item, page: leaf("Duration", _duration(item))),
     Field("calendar:TimeZone", lambda item, page: leaf("TimeZone", timezones.label(item.zone))),
     Field("calendar:AppointmentSequenceNumber", lambda item, page: leaf("AppointmentSequenceNumber", str(item.sequence))),
-    Field("calendar:AppointmentState", lambda item, page: leaf("AppointmentState", _state(item))),
+    Field("calendar:AppointmentState", lambda item, page: leaf("AppointmentState", mapi.state(item))),
     Field("calendar:Recurrence", lambda item, page: series_xml.recurrence(item), is_long=True),
     Field("calendar:FirstOccurrence", lambda item, page: series_xml.first(item, page.moment), is_long=True),
     Field("calendar:LastOccurrence", lambda item, page: series_xml.last(item, page.moment), is_long=True),

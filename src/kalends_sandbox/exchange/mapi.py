@@ -1,4 +1,4 @@
-"""MAPI's view of a calendar item: the properties that are there without anybody having set them, and values by their type.
+"""MAPI's view of items and folders: properties that are there without anybody having set them, and values by their type.
 
 Numbers and meanings: MS-OXPROPS and MS-OXOCAL. Neighbours: shapes.py reads what is asked, searching.py and item_xml.py use it.
 """
@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from kalends_sandbox.exchange.shapes import PROPERTY_SETS, ExtendedUri, key_of
+from kalends_sandbox.exchange.soap import leaf
+from kalends_sandbox.folder import Folder
 from kalends_sandbox.ids import global_object_id
 from kalends_sandbox.item import Item
 
@@ -32,7 +34,7 @@ def _bytes(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def _state(item: Item) -> str:
+def state(item: Item) -> str:
     """PidLidAppointmentStateFlags: 1 a meeting, 2 received from somebody else, 4 cancelled."""
     return str(item.is_meeting + 2 * (item.is_meeting and not item.is_organizer) + 4 * item.is_cancelled)
 
@@ -64,7 +66,7 @@ _NAMED: Final[Mapping[tuple[str, int | str], tuple[str, Read]]] = {
     ("Appointment", 0x820E): ("SystemTime", lambda item: _at(item.end)),
     ("Appointment", 0x8213): ("Integer", lambda item: str((item.end - item.start) // timedelta(minutes=1))),
     ("Appointment", 0x8215): ("Boolean", lambda item: _yes(item.is_all_day)),
-    ("Appointment", 0x8217): ("Integer", _state),
+    ("Appointment", 0x8217): ("Integer", state),
     ("Appointment", 0x8218): ("Integer", lambda item: str(_RESPONSES.index(item.my_response))),
     ("Appointment", 0x8223): ("Boolean", lambda item: _yes(item.recurrence is not None or item.master_id is not None)),
     ("Common", 0x8503): ("Boolean", lambda item: "false"),
@@ -75,6 +77,12 @@ _KNOWN: Final[Mapping[tuple[str | None, str | int], tuple[str, Read]]] = {
     **{(None, tag): known for tag, known in _TAGGED.items()},
     **{(PROPERTY_SETS[name], id_): known for (name, id_), known in _NAMED.items()},
 }
+_OF_FOLDERS: Final[Mapping[tuple[str | None, str | int], tuple[str, Callable[[Folder], str | None]]]] = {
+    (None, 0x3001): ("String", lambda folder: folder.name),
+    (None, 0x3613): ("String", lambda folder: folder.folder_class),
+    (None, 0x670A): ("SystemTime", lambda folder: _at(folder.changed)),
+    (None, 0x670B): ("Integer", lambda folder: str(folder.deletions)),
+}
 
 
 def value(item: Item, wanted: ExtendedUri) -> Value | None:
@@ -84,6 +92,21 @@ def value(item: Item, wanted: ExtendedUri) -> Value | None:
         return found
     kind, read = _KNOWN.get(wanted.key, ("", lambda item: None))
     return read(item) if kind == wanted.kind else None
+
+
+def of_folder(folder: Folder, wanted: ExtendedUri) -> str | None:
+    """The two by which one may ask cheaply whether anything has changed, and the name; folders keep no others here."""
+    kind, read = _OF_FOLDERS.get(wanted.key, ("", lambda folder: None))
+    return read(folder) if kind == wanted.kind else None
+
+
+def xml(wanted: ExtendedUri, value: Value) -> str:
+    """The property as it is asked for, with one value or several."""
+    if isinstance(value, str):
+        inside = leaf("Value", value)
+    else:
+        inside = f"<t:Values>{''.join(leaf('Value', one) for one in value)}</t:Values>"
+    return f"<t:ExtendedProperty><t:ExtendedFieldURI{wanted.written}/>{inside}</t:ExtendedProperty>"
 
 
 # --- values by type

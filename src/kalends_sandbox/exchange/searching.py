@@ -70,7 +70,7 @@ def items(read_moment: Callable[[str], datetime]) -> Ground:
 
 
 def folders() -> Ground:
-    return Ground(_FOLDERS, lambda wanted: lambda folder: None, datetime.fromisoformat)
+    return Ground(_FOLDERS, _extended_of_folder, datetime.fromisoformat)
 
 
 def path(ground: Ground, element: Element | None, code: str = "ErrorUnsupportedPathForQuery") -> Getter:
@@ -92,16 +92,20 @@ def first_path(ground: Ground, element: Element, code: str = "ErrorUnsupportedPa
 
 
 def _extended_of_item(wanted: ExtendedUri) -> Getter:
-    def get(item: Item) -> Any:
-        found = mapi.value(item, wanted)
-        try:
-            if found is None or isinstance(found, str):
-                return None if found is None else mapi.typed(wanted.kind, found)
-            return tuple(mapi.typed(wanted.kind, one) for one in found)
-        except ValueError:
-            return None  # stored as something that its type cannot be: as good as not there
+    return lambda item: _typed(wanted, mapi.value(item, wanted))
 
-    return get
+
+def _extended_of_folder(wanted: ExtendedUri) -> Getter:
+    return lambda folder: _typed(wanted, mapi.of_folder(folder, wanted))
+
+
+def _typed(wanted: ExtendedUri, found: mapi.Value | None) -> Any:
+    try:
+        if found is None or isinstance(found, str):
+            return None if found is None else mapi.typed(wanted.kind, found)
+        return tuple(mapi.typed(wanted.kind, one) for one in found)
+    except ValueError:
+        return None  # stored as something that its type cannot be: as good as not there
 
 
 def order(ground: Ground, element: Element | None, found: list[Any]) -> None:

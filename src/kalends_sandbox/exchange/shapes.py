@@ -18,8 +18,6 @@ from kalends_sandbox.exchange.soap import (
 )
 from kalends_sandbox.item import ExtendedProperty
 
-FolderShape = frozenset[str]
-
 _FOLDER_DEFAULT: Final = frozenset(
     {"folder:FolderId", "folder:DisplayName", "folder:TotalCount", "folder:ChildFolderCount", "folder:UnreadCount"}
 )
@@ -93,6 +91,15 @@ class ExtendedUri:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderShape:
+    uris: frozenset[str]
+    extended: tuple[ExtendedUri, ...] = ()
+
+    def __contains__(self, uri: str) -> bool:
+        return uri in self.uris
+
+
+@dataclass(frozen=True, slots=True)
 class ItemShape:
     """`uris` None means all properties."""
 
@@ -103,11 +110,11 @@ class ItemShape:
 
 def folder_shape(element: Element) -> FolderShape:
     base = text_of(need(element, t("BaseShape")))
-    uris, _ = _additional(element)
+    uris, extended = _additional(element)
     bases = {"IdOnly": frozenset({"folder:FolderId"}), "Default": _FOLDER_DEFAULT, "AllProperties": _FOLDER_ALL}
     if base not in bases:
         raise unreadable(f"{base!r} is no BaseShape")
-    return bases[base] | uris
+    return FolderShape(bases[base] | uris, extended)
 
 
 def item_shape(element: Element) -> ItemShape:

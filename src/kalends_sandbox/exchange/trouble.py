@@ -66,7 +66,11 @@ def _busy(fault: Fault, call: Call, site: Site) -> Response:
     values = {"BackOffMilliseconds": str(back_off_ms)} if back_off_ms else {}
     if fault.text_of("form") == "fault":
         return Response(500, [_XML], soap.fault_envelope(soap.Fault("ErrorServerBusy", BUSY, values)))
-    content = soap.answer(call.operation, [soap.failure(call.operation, soap.Refusal("ErrorServerBusy", BUSY, values))])
+    refusal = soap.Refusal("ErrorServerBusy", BUSY, values)
+    if fault.text_of("form") == "inner":
+        inner = {"InnerErrorMessageText": BUSY, "InnerErrorResponseCode": "ErrorServerBusy"}
+        refusal = soap.Refusal("ErrorInternalServerError", "An internal server error occurred.", {**inner, **values})
+    content = soap.answer(call.operation, [soap.failure(call.operation, refusal)])
     return Response(200, [_XML], soap.envelope(content, site.settings.build))
 
 

@@ -52,6 +52,19 @@ async def test_a_busy_server_may_say_so_in_a_response_message() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_busy_server_may_hide_that_it_is_inside_another_error() -> None:
+    async with staged(111) as stage:
+        answer = await struck(stage, "server_busy", form="inner")
+
+        inner = [
+            one.text for one in answer.tree.iter(f"{{{wire.T}}}Value") if one.get("Name") == "InnerErrorResponseCode"
+        ]
+        assert (answer.status, answer.codes, inner) == (200, ["ErrorInternalServerError"], ["ErrorServerBusy"])
+        assert wire.violations(answer.content) == []
+        assert subscriptions(stage) == 0
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("status", [503, 429])
 async def test_http_says_when_to_come_back(status: int) -> None:
     async with staged(112) as stage:
