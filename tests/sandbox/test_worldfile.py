@@ -152,6 +152,15 @@ changes = [{ occurrence = 1, at = "11:15", minutes = 45, subject = "Later", sens
     assert changed.kind == "Exception"
 
 
+def test_everybody_sees_of_a_calendar_what_the_file_says_and_else_when_it_is_busy():
+    world = built(SMALL.replace('building = "House"', 'building = "House"\ndefault_rights = "Reviewer"')).world
+
+    assert [(one.name, one.default_rights) for one in world.mailboxes] == [
+        ("Oak", "Reviewer"),
+        ("Ann", "AvailabilityOnly"),
+    ]
+
+
 def test_names_become_plain_addresses():
     assert local_part("Zoë Ångström") == "zoe.angstrom"
     assert local_part("Tomás Ó Briain") == "tomas.o.briain"
