@@ -334,6 +334,11 @@ async def test_a_push_subscription_is_told_at_once_and_of_news_and_cannot_be_uns
         ended = await stage.ask(wire.unsubscribe(subscription), stage.room.primary)
         asked = await refused(stage, subscription, watermark)
 
+        await settled(stage)
+        stage.actions.create(stage.room.primary, "last", stage.at(5), stage.at(5, 1))
+        await stage.until(lambda: len({item for told in receiver.told for item in told.items}) == 2)
+        kinds = [kind for told in receiver.told for kind in told.kinds]
+        assert kinds.count("CreatedEvent") == 2  # each is told once
         assert receiver.told[0].kinds == ["StatusEvent"]
         assert receiver.told[0].previous == watermark
         assert receiver.told[1].previous == receiver.told[0].watermark
