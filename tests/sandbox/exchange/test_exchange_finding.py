@@ -281,6 +281,10 @@ CONDITIONS: dict[str, tuple[str, bool]] = {
         f"<t:And><t:Exists>{uri('item:Subject')}</t:Exists><t:Exists>{uri('calendar:Location')}</t:Exists></t:And>",
         False,
     ),
+    "what MAPI keeps has one type": (
+        '<t:Exists><t:ExtendedFieldURI PropertyTag="0x36" PropertyType="String"/></t:Exists>',
+        False,
+    ),
     "what MAPI keeps": (
         compared("IsEqualTo", '<t:ExtendedFieldURI PropertyTag="0x37" PropertyType="String"/>', "The quick fox"),
         True,

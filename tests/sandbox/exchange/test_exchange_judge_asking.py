@@ -31,7 +31,9 @@ from exchangelib.errors import (
     ErrorTimeIntervalTooBig,
     RateLimitError,
 )
+from exchangelib.services import SendNotification
 
+from kalends_sandbox import http
 from kalends_sandbox.exchange import Settings
 from kalends_sandbox.item import ExtendedProperty as Stored
 from kalends_sandbox.item import Item
@@ -200,6 +202,36 @@ async def test_exchangelib_pulls_from_all_folders_page_by_page() -> None:
         created = [event.item_id.id for event in events if type(event).__name__ == "CreatedEvent"]
         assert created == ids
         assert len(events) > 50
+
+
+@pytest.mark.asyncio
+async def test_exchangelib_is_pushed_what_happened_and_ends_it_by_its_answer() -> None:
+    service, told, answers = SendNotification(protocol=None), [], []
+
+    async def receive(request: http.Request) -> http.Response:
+        for notification in service.parse(request.body):
+            told.append(notification)
+        answers.append(service.ok_payload() if len(told) < 2 else service.unsubscribe_payload())
+        return http.Response(200, [("Content-Type", "text/xml")], answers[-1])
+
+    async with staged(471, Settings(echo_s=(0.005, 0.01))) as stage:
+        server = await http.serve(receive, "127.0.0.1", 0)
+        pushing = asyncio.create_task(stage.exchange.push())
+        acc = await judged(lambda: account(stage, stage.room.primary, tag="push"))
+        url = f"http://127.0.0.1:{server.port}/"
+        subscription, _ = await judged(lambda: acc.calendar.subscribe_to_push(url))
+        await stage.until(lambda: len(told) == 1)
+
+        _, theirs = stage.book()
+        await stage.until(lambda: stage.exchange.counters()["subscriptions"] == 0)
+        pushing.cancel()
+        await asyncio.gather(pushing, return_exceptions=True)
+        await server.close()
+
+        assert [one.subscription_id for one in told] == [subscription] * 2
+        assert [type(event).__name__ for event in told[0].events] == ["StatusEvent"]
+        created = [event for event in told[1].events if type(event).__name__ == "CreatedEvent"]
+        assert [event.item_id.id for event in created] == [theirs.item_id]
 
 
 # --- searching
