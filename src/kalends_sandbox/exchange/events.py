@@ -32,6 +32,9 @@ class Terms:
     patience_s: float
     url: str = ""  # push only
 
+    def cover(self, folders: frozenset[str]) -> bool:
+        return self.folders is None or not self.folders.isdisjoint(folders)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -45,7 +48,7 @@ class Event:
         return f"<t:{self.kind}>{leaf('Watermark', watermark) if watermark else ''}{self.content}</t:{self.kind}>"
 
     def concerns(self, terms: Terms) -> bool:
-        return self.kind in terms.kinds and (terms.folders is None or not terms.folders.isdisjoint(self.folders))
+        return self.kind in terms.kinds and terms.cover(self.folders)
 
 
 class History:

@@ -32,7 +32,9 @@ class Notifier:
         self._fate = (1, 0.0)
 
     def hear(self, happening: Happening) -> None:
-        listening = [one for one in self._nodes.listening(happening.mailbox) if one.terms.kind == "streaming"]
+        folders = _folders(happening)
+        living = self._nodes.listening(happening.mailbox)
+        listening = [one for one in living if one.terms.kind == "streaming" and one.terms.cover(folders)]
         if not listening and not self._nodes.has_history(happening.mailbox):
             return
         times, delay_s = self._fate_of(happening)
@@ -119,8 +121,12 @@ def _event(kind: str, happening: Happening, subject: str, of_folder: bool = Fals
         rest = f"<t:OldItemId Id={attribute(happening.old_item_id)} ChangeKey={attribute(_DUMMY_KEY)}/>"
         rest += _parent("OldParentFolderId", happening.old_folder)
     parent = _parent("ParentFolderId", above)
-    folders = {happening.folder.id} | ({happening.old_folder.id} if happening.old_folder is not None else set())
-    return Event(kind, f"<t:TimeStamp>{at}</t:TimeStamp>{subject}{parent}{rest}", frozenset(folders))
+    return Event(kind, f"<t:TimeStamp>{at}</t:TimeStamp>{subject}{parent}{rest}", _folders(happening))
+
+
+def _folders(happening: Happening) -> frozenset[str]:
+    """Those whose subscribers hear of it: where it happened, and where the item came from."""
+    return frozenset(folder.id for folder in (happening.folder, happening.old_folder) if folder is not None)
 
 
 def _parent(name: str, folder: Folder) -> str:

@@ -66,9 +66,8 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
     "UpdateItem": update.update_item,
 }
 STREAMING: Final = "GetStreamingEvents"
-_ROOTS: Final = {
-    "GetUserAvailability": "GetUserAvailabilityRequest"
-}  # where the request is not named after the operation
+# Requests that are not named after their operation.
+_ROOTS: Final = {"GetUserAvailability": "GetUserAvailabilityRequest"}
 
 _VERSION: Final = re.compile(r"Exchange20\d\d(_SP\d)?|V20\d\d_\d\d_\d\d")
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
