@@ -64,7 +64,7 @@ class Bias:
         return standard if self.local(standard) == wall else daylight
 
     def _is_daylight(self, standard: datetime, daylight: datetime) -> bool:
-        begins, ends = self.daylight.start(standard.year), self.standard.start(daylight.year)
+        begins, ends = (rule.start(standard.year) for rule in (self.daylight, self.standard))
         if begins is None or ends is None:
             return False
         if begins < ends:

@@ -12,12 +12,13 @@ from kalends_sandbox.exchange.shapes import PROPERTY_SETS, ExtendedUri, key_of
 from kalends_sandbox.exchange.soap import leaf
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.ids import global_object_id
-from kalends_sandbox.item import Item
+from kalends_sandbox.item import Html, Item
 
 Value = str | tuple[str, ...]
 Read = Callable[[Item], Value | None]
 
 _SENSITIVITIES: Final = ("Normal", "Personal", "Private", "Confidential")
+_IMPORTANCES: Final = ("Low", "Normal", "High")
 _BUSY: Final = ("Free", "Tentative", "Busy", "OOF", "WorkingElsewhere")
 _RESPONSES: Final = ("Unknown", "Organizer", "Tentative", "Accept", "Decline", "NoResponseReceived")
 
@@ -41,8 +42,7 @@ def state(item: Item) -> str:
 
 # By tag; the type follows the name.
 _TAGGED: Final[Mapping[int, tuple[str, Read]]] = {
-    0x0017: ("Integer", lambda item: "1"),
-    0x001A: ("String", lambda item: "IPM.Appointment"),
+    0x0017: ("Integer", lambda item: str(_IMPORTANCES.index(item.importance))),
     0x0036: ("Integer", lambda item: str(_SENSITIVITIES.index(item.sensitivity))),
     0x0037: ("String", lambda item: item.subject),
     0x0039: ("SystemTime", lambda item: _at(item.created)),
@@ -51,7 +51,7 @@ _TAGGED: Final[Mapping[int, tuple[str, Read]]] = {
     0x0061: ("SystemTime", lambda item: _at(item.end)),
     0x0E06: ("SystemTime", lambda item: _at(item.created)),
     0x0FFF: ("Binary", lambda item: item.item_id.removeprefix("AAMk")),
-    0x1000: ("String", lambda item: item.body),
+    0x1000: ("String", lambda item: None if isinstance(item.body, Html) else item.body),
     0x3007: ("SystemTime", lambda item: _at(item.created)),
     0x3008: ("SystemTime", lambda item: _at(item.modified)),
     0x5D02: ("String", lambda item: None if item.organizer is None else item.organizer.address),
@@ -69,7 +69,7 @@ _NAMED: Final[Mapping[tuple[str, int | str], tuple[str, Read]]] = {
     ("Appointment", 0x8217): ("Integer", state),
     ("Appointment", 0x8218): ("Integer", lambda item: str(_RESPONSES.index(item.my_response))),
     ("Appointment", 0x8223): ("Boolean", lambda item: _yes(item.recurrence is not None or item.master_id is not None)),
-    ("Common", 0x8503): ("Boolean", lambda item: "false"),
+    ("Common", 0x8503): ("Boolean", lambda item: _yes(item.has_reminder)),
     ("Common", 0x8506): ("Boolean", lambda item: _yes(item.sensitivity in ("Private", "Confidential"))),
     ("PublicStrings", "keywords"): ("StringArray", lambda item: item.categories or None),
 }  # fmt: skip

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from kalends_sandbox.exchange import mapi
+from kalends_sandbox.exchange.message_xml import item_class
 from kalends_sandbox.exchange.shapes import ExtendedUri, extended_uri, field_uri
 from kalends_sandbox.exchange.soap import Element, Refusal, children, local
 from kalends_sandbox.folder import Folder
@@ -23,16 +24,16 @@ _ITEMS: Final[Mapping[str, Callable[[Item], Any]]] = {
     "item:TextBody": lambda item: item.body,
     "item:Sensitivity": lambda item: item.sensitivity,
     "item:Categories": lambda item: item.categories or None,
-    "item:Importance": lambda item: "Normal",
-    "item:ItemClass": lambda item: "IPM.Appointment",
+    "item:Importance": lambda item: item.importance,
+    "item:ItemClass": item_class,
     "item:HasAttachments": lambda item: False,
     "item:IsDraft": lambda item: False,
-    "item:ReminderIsSet": lambda item: False,
+    "item:ReminderIsSet": lambda item: item.has_reminder,
     "item:DateTimeCreated": lambda item: item.created,
     "item:DateTimeReceived": lambda item: item.created,
     "item:DateTimeSent": lambda item: item.created,
     "item:LastModifiedTime": lambda item: item.modified,
-    "item:DisplayTo": lambda item: "; ".join(one.name for one in item.required),
+    "item:DisplayTo": lambda item: "; ".join(one.name for one in (item.letter.to if item.letter else item.required)),
     "item:DisplayCc": lambda item: "; ".join(one.name for one in item.optional),
     "calendar:UID": lambda item: item.uid,
     "calendar:Start": lambda item: item.start,
@@ -52,7 +53,7 @@ _FOLDERS: Final[Mapping[str, Callable[[Folder], Any]]] = {
     "folder:DisplayName": lambda folder: folder.name,
     "folder:FolderClass": lambda folder: folder.folder_class,
     "folder:TotalCount": lambda folder: folder.count,
-    "folder:UnreadCount": lambda folder: 0,
+    "folder:UnreadCount": lambda folder: folder.unread,
 }
 
 
