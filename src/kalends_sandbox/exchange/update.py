@@ -163,7 +163,6 @@ def _plain(said: Said, before: Item) -> Said:
 
 def _property_changed(known: Any, update: Element, parts: list[Element]) -> Any:
     uri = extended_uri(parts[0])
-    extended.check(uri)
     kind = local(update)
     if kind == "DeleteItemField":
         return extended.without_property(known, uri)
