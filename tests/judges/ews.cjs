@@ -284,11 +284,12 @@ async function discovered({ url, user, password, address }) {
   service.Credentials = new WebCredentials(user, password);
   service.RedirectionUrlValidationCallback = () => true;
   const wanted = [UserSettingName.ExternalEwsUrl, UserSettingName.InternalEwsUrl, UserSettingName.GroupingInformation];
-  const found = await service.GetUserSettings(address, ...wanted);
+  const found = await service.GetUserSettings(address, wanted);
   return {
     error: found.ErrorCode, target: found.RedirectTarget,
-    external: found.Settings[UserSettingName.ExternalEwsUrl], internal: found.Settings[UserSettingName.InternalEwsUrl],
-    grouping: found.Settings[UserSettingName.GroupingInformation],
+    external: found.Settings.get(UserSettingName.ExternalEwsUrl),
+    internal: found.Settings.get(UserSettingName.InternalEwsUrl),
+    grouping: found.Settings.get(UserSettingName.GroupingInformation),
   };
 }
 
@@ -311,8 +312,9 @@ async function main() {
     const result = isDiscovery ? await discovered({ ...given, ...args }) : await tasks[given.task](connected(given), args);
     console.log(JSON.stringify({ result }));
   } catch (error) {
-    const code = error.ErrorCode ?? error.Response?.ErrorCode ?? error.constructor.name;
-    console.log(JSON.stringify({ error: String(code), message: String(error.Message || error.message || error) }));
+    // The client also rejects with nothing at all, when an answer is none that it knows.
+    const code = error?.ErrorCode ?? error?.Response?.ErrorCode ?? error?.constructor.name;
+    console.log(JSON.stringify({ error: String(code), message: String(error?.Message || error?.message || error) }));
   }
   process.exit(0);
 }

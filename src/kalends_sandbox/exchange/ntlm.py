@@ -33,6 +33,7 @@ from kalends_sandbox.world import ServiceAccount
 # What IIS does about channel bindings (tokenChecking): nothing; what comes must be right; it must come and be right.
 Protection = Literal["none", "allow", "require"]
 
+_OEM: Final = "cp437"  # of names where the client writes no Unicode (MS-NLMP 2.2.2.5); some clients never do
 SIGNATURE: Final = b"NTLMSSP\x00"
 _NTLM_V1_BYTES: Final = 24
 _PROOF_BYTES: Final = 16
@@ -46,8 +47,7 @@ _ALWAYS: Final = (
 )
 # Of what the client wishes, only what this server has too.
 _GRANTED: Final = (
-    NegotiateFlags.unicode
-    | NegotiateFlags.sign
+    NegotiateFlags.sign
     | NegotiateFlags.seal
     | NegotiateFlags.extended_session_security
     | NegotiateFlags.key_128
@@ -88,8 +88,9 @@ def begun(token: bytes, server: Server, nonce: bytes, now: datetime) -> Handshak
     if not opens(token) or len(token) < Negotiate.MINIMUM_LENGTH:
         raise Refused("This is no NEGOTIATE_MESSAGE.")
     wished = Negotiate.unpack(token).flags
-    if not wished & NegotiateFlags.unicode:
-        raise Refused("The client does not write Unicode.")
+    if not wished & (NegotiateFlags.unicode | NegotiateFlags.oem):
+        raise Refused("The client writes neither Unicode nor the OEM code page.")
+    text = NegotiateFlags.unicode if wished & NegotiateFlags.unicode else NegotiateFlags.oem
     target = TargetInfo()
     target[AvId.nb_domain_name] = server.netbios_domain
     target[AvId.nb_computer_name] = server.computer
@@ -98,7 +99,7 @@ def begun(token: bytes, server: Server, nonce: bytes, now: datetime) -> Handshak
     target[AvId.timestamp] = FileTime.from_datetime(now)
     windows_2022 = Version(10, 0, 20348)
     challenge = Challenge(
-        _ALWAYS | (wished & _GRANTED), nonce, server.netbios_domain, target, version=windows_2022
+        _ALWAYS | text | (wished & _GRANTED), nonce, server.netbios_domain, target, version=windows_2022, encoding=_OEM
     ).pack()
     return Handshake(token, challenge, nonce)
 
@@ -140,7 +141,7 @@ def _read(token: bytes) -> tuple[Authenticate, bytes, TargetInfo]:
     if _kind(token) != 3:
         raise Refused("This is no AUTHENTICATE_MESSAGE.")
     try:
-        said = Authenticate.unpack(token)
+        said = Authenticate.unpack(token, encoding=_OEM)
         response = said.nt_challenge_response or b""
         if len(response) <= _NTLM_V1_BYTES:
             raise Refused("The response is anonymous or NTLM version 1, which this server does not take.")
