@@ -5,7 +5,7 @@ Neighbours: bias.py has the request's zone, in which all times of the answer are
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, NoReturn
+from typing import Final
 
 from kalends_sandbox.exchange import bias, free_busy
 from kalends_sandbox.exchange.bias import Bias
@@ -26,7 +26,7 @@ from kalends_sandbox.exchange.soap import (
     text_of,
     unreadable,
 )
-from kalends_sandbox.mailbox import Mailbox, Rights
+from kalends_sandbox.mailbox import Mailbox
 from kalends_sandbox.world import RoomList
 
 _VIEWS: Final = ("None", "MergedOnly", "FreeBusy", "FreeBusyMerged", "Detailed", "DetailedMerged")
@@ -165,7 +165,9 @@ def _free_busy_view(site: Site, call: Call, wish: Wish, address: str) -> str:
 
 
 def _of_mailbox(call: Call, wish: Wish, mailbox: Mailbox) -> str:
-    rights = _rights(call, mailbox)
+    rights = call.reach.sight(mailbox)
+    if rights == "None":
+        raise Refusal("ErrorNoFreeBusyAccess", f"The caller has no access to free/busy data of {mailbox.primary}.")
     items = free_busy.items(mailbox, wish.window)
     view = wish.view.replace("Detailed", "FreeBusy") if rights == "AvailabilityOnly" else wish.view
     parts = [leaf("FreeBusyViewType", view)]
@@ -179,18 +181,6 @@ def _of_mailbox(call: Call, wish: Wish, mailbox: Mailbox) -> str:
     return "".join(parts)
 
 
-def _rights(call: Call, mailbox: Mailbox) -> Rights:
-    """What the caller may see: all of the own calendar, of others what everybody may. Impersonation makes it the own."""
-    rights: Rights = "Reviewer" if mailbox is call.acting else mailbox.default_rights
-    if rights == "None":
-        _no_access(mailbox.primary)
-    return rights
-
-
-def _no_access(address: str) -> NoReturn:
-    raise Refusal("ErrorNoFreeBusyAccess", f"The caller has no access to free/busy data of {address}.")
-
-
 def _of_group(site: Site, call: Call, wish: Wish, group: RoomList) -> str:
     """A distribution list is as busy as its busiest member; whose calendar cannot be seen does not count."""
     most = site.settings.availability_members
@@ -202,11 +192,7 @@ def _of_group(site: Site, call: Call, wish: Wish, group: RoomList) -> str:
         )
     seen = []
     for member in (site.world.mailbox(room) for room in group.rooms):
-        if (
-            member is not None
-            and member.calendar is not None
-            and (member is call.acting or member.default_rights != "None")
-        ):
+        if member is not None and member.calendar is not None and call.reach.sight(member) != "None":
             seen += free_busy.items(member, wish.window)
     return leaf("FreeBusyViewType", "MergedOnly") + leaf("MergedFreeBusy", free_busy.merged(seen, wish.window))
 

@@ -157,12 +157,12 @@ class Nodes:
 
     def history(self, mailbox: Mailbox) -> History:
         """What has happened in the mailbox since this was first asked for."""
-        name = f"{mailbox.sid} {self.nodes[0].cookie}"  # of another run of the server it is another one
-        return self._histories.setdefault(mailbox.primary, History(name, self._settings.queued_events))
+        name = f"{_store(mailbox)} {self.nodes[0].cookie}"  # of another run of the server it is another one
+        return self._histories.setdefault(_store(mailbox), History(name, self._settings.queued_events))
 
     def keep(self, mailbox: Mailbox, events: Iterable[Event]) -> None:
         """For who reads by watermark; nothing is kept for a mailbox where nobody ever did."""
-        history = self._histories.get(mailbox.primary)
+        history = self._histories.get(_store(mailbox))
         if history is None:
             return
         for event in events:
@@ -171,7 +171,7 @@ class Nodes:
             one.news.set()
 
     def has_history(self, mailbox: Mailbox) -> bool:
-        return mailbox.primary in self._histories
+        return _store(mailbox) in self._histories
 
     def queue(self, subscription: Subscription, events: list[str]) -> None:
         """Events for the subscription, if it still lives; one that nobody empties is lost in the end."""
@@ -234,6 +234,11 @@ class Nodes:
     def subscriptions_alive(self) -> int:
         now = asyncio.get_running_loop().time()
         return sum(not self._is_stale(one, now) for one in self._subscriptions.values())
+
+
+def _store(mailbox: Mailbox) -> str:
+    """Where the mailbox lies: a migration takes it elsewhere, and its history stays behind."""
+    return mailbox.folders["root"].id
 
 
 def cookie_of(headers: Headers, name: str) -> str | None:

@@ -104,15 +104,7 @@ def _folders(site: Site, call: Call, request: Element) -> frozenset[str] | None:
         )
     if wanted is None:
         return None
-    try:
-        return frozenset(target(site, call, one)[1].id for one in children(wanted))
-    except Refusal as refusal:
-        if refusal.code == "ErrorAccessDenied":
-            raise Refusal(
-                "ErrorSubscriptionDelegateAccessNotSupported",
-                "Subscriptions are not supported for delegate user access.",
-            ) from refusal
-        raise
+    return frozenset(target(site, call, one)[1].id for one in children(wanted))
 
 
 def unsubscribe(site: Site, call: Call) -> str:

@@ -79,6 +79,7 @@ def update_item(site: Site, call: Call) -> str:
     messages = []
     for change in changes:
         try:
+            site.budgets.admit_item(call.payer)
             updated = _carried_out(site, _prepared(site, call, change, resolution))
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Items/>"))

@@ -13,6 +13,7 @@ from kalends_sandbox.exchange import Settings, free_busy
 from kalends_sandbox.exchange.bias import Bias, Rule
 from kalends_sandbox.item import Item
 from kalends_sandbox.recurrence import Daily, Recurrence
+from kalends_sandbox.rights import Level, Permission
 from sandbox.exchange import wire
 from sandbox.exchange.stage import TODAY, Answer, staged
 
@@ -106,6 +107,39 @@ async def test_others_see_as_much_as_the_calendars_rights_leave(
         assert wire.texts(found, ".//t:Subject") == subjects
         assert bool(wire.texts(found, ".//t:ID")) is has_id
         assert bool(wire.texts(found, "t:MergedFreeBusy")) is ("Merged" in view)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("level", "code", "shown", "subjects", "has_id"),
+    [
+        ("None", "ErrorNoFreeBusyAccess", "None", [], False),
+        ("AvailabilityOnly", "NoError", "FreeBusy", [], False),
+        ("LimitedDetails", "NoError", "Detailed", ["Secret plan"], False),
+        ("Contributor", "ErrorNoFreeBusyAccess", "None", [], False),
+        ("Reviewer", "NoError", "Detailed", ["Secret plan"], True),
+        ("Editor", "NoError", "Detailed", ["Secret plan"], True),
+        ("Owner", "NoError", "Detailed", ["Secret plan"], True),
+        ("FullAccess", "NoError", "Detailed", ["Secret plan"], True),
+    ],
+)
+@pytest.mark.parametrize("everybody", ["None", "LimitedDetails"])
+async def test_a_permission_decides_what_its_holder_sees_whatever_everybody_may(
+    level: Level, code: str, shown: str, subjects: list[str], has_id: bool, everybody: str
+) -> None:
+    async with staged(410) as stage:
+        stage.book(subject="Secret plan")
+        stage.bob.default_rights = everybody  # type: ignore[assignment]
+        stage.world.permissions.append(Permission("ann", (stage.bob.primary,), level))
+        own = stage.account_headers("ann", "ann's own")
+
+        answer = await stage.ask(ask(stage.bob.primary), headers=own)
+
+        (found,) = views(answer)
+        assert answer.codes == [code]
+        assert wire.texts(found, "t:FreeBusyViewType") == [shown]
+        assert wire.texts(found, ".//t:Subject") == subjects
+        assert bool(wire.texts(found, ".//t:ID")) is has_id
 
 
 @pytest.mark.asyncio
@@ -204,9 +238,13 @@ async def test_a_room_list_is_as_busy_as_its_busiest_room_that_may_be_seen() -> 
         stage.room.default_rights = "None"
         (one,) = views(await stage.ask(question, stage.ann.primary))
 
+        stage.world.permissions.append(Permission(stage.ann.primary, (stage.room.primary,), "AvailabilityOnly"))
+        (permitted,) = views(await stage.ask(question, stage.ann.primary))
+
         assert wire.texts(both, "t:FreeBusyViewType") == ["MergedOnly"]
         assert wire.texts(both, "t:MergedFreeBusy") == ["220"]
         assert wire.texts(one, "t:MergedFreeBusy") == ["020"]
+        assert wire.texts(permitted, "t:MergedFreeBusy") == ["220"]
 
 
 @pytest.mark.asyncio

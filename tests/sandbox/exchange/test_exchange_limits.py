@@ -14,6 +14,7 @@ from kalends_sandbox.exchange.limits import LimitRefused, shown, turn
 from kalends_sandbox.exchange.soap import Fault
 from sandbox.exchange import wire
 from sandbox.exchange.stage import Stage, staged
+from sandbox.exchange.test_exchange_autodiscover import users
 
 NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
 PAYER = ("svc", "ann@north.example")
@@ -133,6 +134,43 @@ async def test_found_rows_and_asked_mailboxes_are_charged_too() -> None:
         assert (found.codes, after.codes) == (["NoError"], ["ErrorServerBusy"])
 
 
+@pytest.mark.asyncio
+async def test_every_item_written_is_charged_and_what_comes_after_the_last_penny_is_left_alone() -> None:
+    costly = Settings(budget=True, max_burst_ms=0, cutoff_ms=15, call_cost_ms=0, item_cost_ms=10)
+    async with staged(465, costly) as stage:
+        stage.world.clock.pace(0)
+        calendar = stage.ann.calendar
+        assert calendar is not None
+        start = stage.world.clock.now()
+
+        async def asked(number: int, operation: str) -> list[str]:
+            stage.world.clock.set(start + timedelta(hours=number))  # the debt is paid
+            return (await stage.ask(operation, stage.ann.primary)).codes
+
+        created = await asked(1, wire.create(*[wire.appointment()] * 3))
+        first, second = (wire.item_ref(one.item_id, one.change_key) for one in list(calendar.items.values()))
+        subject = wire.set_field("item:Subject", "<t:Subject>New</t:Subject>")
+        updated = await asked(2, wire.update(*[wire.change(first, subject)] * 3, resolution="AlwaysOverwrite"))
+        copied = await asked(3, wire.file("CopyItem", "calendar", first, first, first))
+        deleted = await asked(4, wire.delete(second, first, first))
+
+        assert [created, updated, copied, deleted] == [["NoError", "NoError", "ErrorServerBusy"]] * 4
+        assert len(calendar.items) == 2
+
+
+@pytest.mark.asyncio
+async def test_who_is_locked_out_of_ews_still_asks_autodiscover() -> None:
+    async with staged(466, Settings(budget=True, max_burst_ms=0, cutoff_ms=0)) as stage:
+        stage.world.clock.pace(0)
+        codes = [(await stage.ask(wire.sync(), stage.room.primary)).codes for _ in range(2)]
+
+        found = [(await users(stage, stage.room.primary))[0]["code"] for _ in range(3)]
+
+        assert codes == [["NoError"], ["ErrorServerBusy"]]
+        assert found == ["NoError"] * 3
+        assert (await stage.ask(wire.sync(), stage.room.primary)).codes == ["ErrorServerBusy"]
+
+
 # --- at a time
 
 
@@ -161,7 +199,9 @@ async def test_more_calls_at_a_time_than_allowed_are_refused_as_the_server_is_se
 def test_exchange_2013_has_room_for_three_streams_and_later_ones_for_ten() -> None:
     assert Settings(build=(15, 0, 1497, 48)).streams_at_once == 3
     assert Settings(build=(15, 1, 2507, 6)).streams_at_once == 10
-    assert Settings(build=(15, 0, 1497, 48), hanging_connections=7).streams_at_once == 7
+    assert Settings().as_release("2013").streams_at_once == 3
+    assert Settings().as_release("2013").as_release("2019").streams_at_once == 10
+    assert Settings(hanging_connections=7).as_release("2013").streams_at_once == 7
 
 
 # --- turning them

@@ -5,12 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import httpx2
 import pytest
 from lxml import etree
 
 from kalends_sandbox import http
 from kalends_sandbox.actions import Change
 from kalends_sandbox.exchange import Settings
+from kalends_sandbox.sandbox import Plan, opened
 from sandbox.exchange import wire
 from sandbox.exchange.stage import Answer, Stage, staged
 
@@ -214,6 +216,24 @@ async def test_a_watermark_of_another_mailbox_or_none_at_all_is_invalid() -> Non
 
 
 @pytest.mark.asyncio
+async def test_a_migration_leaves_every_watermark_behind() -> None:
+    async with staged(514, QUICK) as stage:
+        subscription, watermark = await subscribed(stage, wire.pull())
+        stage.room.migrate()
+        stage.exchange.drop_subscriptions(stage.room.primary)
+
+        gone = await refused(stage, subscription, watermark)
+        old = await stage.ask(wire.pull(watermark=watermark), stage.room.primary)
+        anew, fresh = await subscribed(stage, wire.pull())
+        _, theirs = stage.book()
+        await settled(stage)
+
+        assert gone.codes == ["ErrorSubscriptionNotFound"]
+        assert old.codes == ["ErrorInvalidWatermark"]
+        assert theirs.item_id in (await pulled(stage, anew, fresh)).items
+
+
+@pytest.mark.asyncio
 async def test_events_that_cannot_be_read_end_the_subscription() -> None:
     async with staged(509) as stage:
         subscription, watermark = await subscribed(stage, wire.pull())
@@ -296,12 +316,14 @@ class Receiver:
     code: int = 200
     url: str = ""
     told: list[Told] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def handle(self, request: http.Request) -> http.Response:
         assert request.headers.get("SOAPAction") == f'"{wire.M}/SendNotification"'
         assert wire.violations(request.body) == []
         tree = etree.fromstring(request.body)
         self.told += [Told(one) for one in tree.iter(f"{{{wire.M}}}Notification")]
+        self.heard.set()
         body = (
             f'<s:Envelope xmlns:s="{wire.SOAP}"><s:Body><SendNotificationResult xmlns="{wire.M}">'
             f"<SubscriptionStatus>{self.status}</SubscriptionStatus></SendNotificationResult></s:Body></s:Envelope>"
@@ -344,6 +366,23 @@ async def test_a_push_subscription_is_told_at_once_and_of_news_and_cannot_be_uns
         assert receiver.told[1].previous == receiver.told[0].watermark
         assert ended.codes == ["ErrorInvalidSubscription"]
         assert asked.codes == ["ErrorInvalidPullSubscriptionId"]
+
+
+@pytest.mark.asyncio
+async def test_a_sandbox_pushes_as_long_as_it_is_open() -> None:
+    receiver = Receiver()
+    server = await http.serve(receiver.handle, "127.0.0.1", 0)
+    async with asyncio.timeout(20), opened(Plan("one-mailbox", control_port=None)) as sandbox:
+        account, address = sandbox.founded.world.accounts[0], sandbox.founded.world.mailboxes[0].primary
+        request = wire.envelope(wire.push(f"http://127.0.0.1:{server.port}/"), address)
+        async with httpx2.AsyncClient(auth=(account.user, account.password)) as client:
+            answer = await client.post(sandbox.exchange_url, content=request)
+        await receiver.heard.wait()
+    await server.close()
+
+    assert wire.codes(etree.fromstring(answer.content)) == ["NoError"]
+    assert receiver.told[0].kinds == ["StatusEvent"]
+    assert [one.get_name() for one in sandbox.background if one.done()] == ["the post", "the pushing of notifications"]
 
 
 @pytest.mark.asyncio
