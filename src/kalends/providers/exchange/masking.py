@@ -5,7 +5,7 @@ of Exchange may send, is masked. So are the server's own error texts, since they
 response code says as much. The one address shown is that of the mailbox which the account acts as.
 """
 
-from xml.parsers import expat  # noqa: S407  # without entities: a DOCTYPE ends the reading
+from xml.parsers import expat  # without entities: a DOCTYPE ends the reading
 
 from kalends.providers import masking
 from kalends.providers.exchange import soap
@@ -174,7 +174,9 @@ def _refuse_doctype(name: str, system: str | None, public: str | None, has_subse
 
 
 def _name(name: str) -> str:
-    is_usual = len(name) <= _LONGEST_NAME and all(each.isascii() and (each.isalnum() or each in ":_-.") for each in name)
+    is_usual = len(name) <= _LONGEST_NAME and all(
+        each.isascii() and (each.isalnum() or each in ":_-.") for each in name
+    )
     return name if is_usual else "masked"
 
 
