@@ -32,7 +32,7 @@ PRIVATE = (
 
 
 def said(body: bytes) -> str:
-    text, note = masked(XML, body, len(body))
+    text, note, _ = masked(XML, body, len(body))
     assert note == "", note
     return text
 
@@ -71,6 +71,17 @@ def test_ids_times_codes_and_the_wish_to_wait_stay() -> None:
     assert "Anna" not in text
 
 
+def test_the_gist_is_the_operation_and_the_first_error() -> None:
+    asked = soap.envelope(requests.room_lists(), None)
+    refused = envelope(
+        "<t:GetItemResponse><t:ResponseCode>NoError</t:ResponseCode>"
+        "<t:ResponseCode>ErrorServerBusy</t:ResponseCode><t:ResponseCode>ErrorItemNotFound</t:ResponseCode></t:GetItemResponse>"
+    )
+
+    assert masked(XML, asked, len(asked)).gist == "GetRoomLists"
+    assert masked(XML, refused, len(refused)).gist == "GetItemResponse ErrorServerBusy"
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_no_text_and_no_attribute_that_is_not_known_to_be_technical_survives(data: st.DataObject) -> None:
@@ -107,7 +118,7 @@ def test_no_text_and_no_attribute_that_is_not_known_to_be_technical_survives(dat
     ],
 )
 def test_what_is_no_soap_is_kept_as_its_length_and_the_first_error(body: bytes, says: str) -> None:
-    text, note = masked(XML, body, len(body))
+    text, note, _ = masked(XML, body, len(body))
 
     assert text == ""
     assert says in note
@@ -122,7 +133,7 @@ def test_a_character_that_xml_forbids_does_not_hide_the_document() -> None:
 def test_a_long_document_is_cut_with_a_note() -> None:
     body = envelope('<t:ItemId Id="AAMk="/>' * 20_000)
 
-    text, note = masked(XML, body[: 256 * 1024], len(body))
+    text, note, _ = masked(XML, body[: 256 * 1024], len(body))
 
     assert SHOWN_BYTES - 200 < len(text) <= SHOWN_BYTES
     assert note == f"Cut here: the whole has {len(body)} bytes."
@@ -130,7 +141,7 @@ def test_a_long_document_is_cut_with_a_note() -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_kept_as_a_sentence(body: bytes) -> None:
-    text, note = masked(XML, body, len(body))
+    text, note, _ = masked(XML, body, len(body))
 
     assert (text == "") or note == ""
 

@@ -203,7 +203,7 @@ async def test_it_runs_until_it_is_told_to_stop(inline: Store, monkeypatch: pyte
 
     provider.says(1)
     async with asyncio.timeout(5):
-        while not await recorded(inline):
+        while not await recorded(inline):  # noqa: ASYNC110  # the store tells nobody
             await asyncio.sleep(0.001)
     stopping.set()
     await running

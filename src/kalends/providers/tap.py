@@ -7,7 +7,7 @@ cut into the documents that a vendor's streams consist of, each at most `KEPT_BY
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kalends.providers import masking
 from kalends.providers.protocol import Ear, Spoken, Unavailable
@@ -18,12 +18,20 @@ _OVERLAP = 64
 """A document's end may lie across two parts."""
 
 Kind = Literal["request", "answer", "more", "failure"]
-Masked = tuple[str, str]
-"""What may be kept of a body, and what is to be said of it."""
+
+
+class Masked(NamedTuple):
+    """What may be kept of a body."""
+
+    text: str = ""
+    note: str = ""
+    """What is to be said of the rest."""
+    gist: str = ""
+    """What it is about, in a word or two: an operation, an error's code."""
 
 
 def _only_length(content_type: str, body: bytes, size: int) -> Masked:
-    return "", f"{size} bytes, which Kalends does not show" if size else ""
+    return Masked(note=f"{size} bytes, which Kalends does not show")
 
 
 def _no_end(body: bytes) -> int | None:
@@ -145,8 +153,9 @@ class Talk:
 
         def say() -> Spoken:
             content_type = next((value for name, value in headers if name.lower() == "content-type"), "")
-            text, said = masked(content_type, body, size) if size else ("", "")
+            kept = masked(content_type, body, size) if size else Masked()
             shown = () if kind == "more" else masking.headers(headers)
-            return Spoken(number, kind, title, shown, text, " ".join(each for each in (said, note) if each))
+            said = " ".join(each for each in (kept.note, note) if each)
+            return Spoken(number, kind, f"{title} {kept.gist}".rstrip(), shown, kept.text, said)
 
         ear.hear(say, len(body) + 1024)

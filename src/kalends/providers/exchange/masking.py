@@ -15,6 +15,7 @@ SHOWN_BYTES = 64 * 1024
 _DEEPEST = 100
 _LONGEST_NAME = 80
 _ACTS_AS = frozenset({"ConnectingSID", "DistinguishedFolderId"})
+_CODES = frozenset({"ResponseCode", "faultcode"})
 _BACK_OFF = frozenset({"BackOffMilliseconds", "InnerErrorResponseCode", "PolicyLimit", "CurrentConnectionCount"})
 _XMLNS = ("http://schemas.microsoft.com/exchange/", "http://schemas.xmlsoap.org/", "http://www.w3.org/")
 
@@ -56,9 +57,9 @@ def masked(content_type: str, body: bytes, size: int) -> Masked:
     """A SOAP document line by line, a form or a JSON object; of anything else the length and why no more is shown."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":
-        return masking.form(body)
+        return Masked(*masking.form(body))
     if kind == "application/json":
-        return masking.document(body)
+        return Masked(*masking.document(body))
     return _Page().of(body, size)
 
 
@@ -81,6 +82,9 @@ class _Page:
         self._opening: str | None = None
         """The tag that was begun last, while nothing but text came after it."""
         self._text: list[str] = []
+        self._operation = ""
+        self._error = ""
+        """The first response code that is no success."""
 
     def of(self, body: bytes, size: int) -> Masked:
         parser = expat.ParserCreate()
@@ -95,15 +99,18 @@ class _Page:
         except _Full:
             pass
         except _NotShown as error:
-            return "", f"{size} bytes: {error}"
+            return Masked(note=f"{size} bytes: {error}")
         except expat.ExpatError as error:
             # expat's own words for the kind of error quote nothing of the document.
             what = expat.ErrorString(error.code)
-            return "", f"{size} bytes that can't be read: {what} (line {error.lineno}, column {error.offset})"
+            return Masked(note=f"{size} bytes that can't be read: {what} (line {error.lineno}, column {error.offset})")
         else:
             if size <= len(body):
-                return "\n".join(self._lines), ""
-        return "\n".join(self._lines), f"Cut here: the whole has {size} bytes."
+                return Masked("\n".join(self._lines), gist=self._gist())
+        return Masked("\n".join(self._lines), f"Cut here: the whole has {size} bytes.", self._gist())
+
+    def _gist(self) -> str:
+        return f"{self._operation} {self._error}".strip()
 
     def _begin(self, name: str, attributes: list[str]) -> None:
         local = name.rpartition(":")[2]
@@ -112,6 +119,8 @@ class _Page:
         if len(self._path) >= _DEEPEST:
             raise _NotShown("nested too deeply")
         self._write_opening()
+        if [each for each, _ in self._path] == ["Envelope", "Body"]:
+            self._operation = _name(local)
         pairs = list(zip(attributes[::2], attributes[1::2], strict=True))
         names = dict(pairs)
         self._path.append((local, names.get("Name", "")))
@@ -121,6 +130,8 @@ class _Page:
     def _end(self, name: str) -> None:
         if self._opening is not None:
             text = self._said()
+            if self._path[-1][0] in _CODES and text != "NoError":
+                self._error = self._error or text
             self._write(f"<{self._opening}>{text}</{_name(name)}>" if text else f"<{self._opening}/>", -1)
             self._opening = None
         else:
