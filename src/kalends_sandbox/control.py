@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 from kalends_sandbox import truth
 from kalends_sandbox.actions import ActionRefused
 from kalends_sandbox.booking_settings import booking_facts, change
-from kalends_sandbox.faults import FaultRefused, Faults
+from kalends_sandbox.faults import FaultRefused, Faults, Value
 from kalends_sandbox.founding import Founded
 from kalends_sandbox.http import Request, Response
 from kalends_sandbox.mailbox import Mailbox
@@ -54,6 +54,8 @@ class Dialect(Protocol):
     def recorder(self) -> Recorder: ...
     def counters(self) -> dict[str, object]: ...
     def drop_subscriptions(self, mailboxes: str = "*") -> int: ...
+    def limits(self) -> dict[str, object]: ...
+    def turn(self, wanted: Mapping[str, Value]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,20 @@ def _set_signpost(call: _Call) -> Json:
     return _signpost(call)
 
 
+def _limits(call: _Call) -> Json:
+    return {"limits": call.reins.dialect.limits()}
+
+
+def _turn_limits(call: _Call) -> Json:
+    """Each one named gets its new value; the others stay."""
+    table = Table({"limits": call.said()}, "")
+    try:
+        call.reins.dialect.turn(table.plain("limits"))
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    return _limits(call)
+
+
 def _requests(call: _Call) -> Json:
     recorded = call.reins.dialect.recorder.calls()
     last = call.one("last")
@@ -337,6 +353,8 @@ _ROUTES: Mapping[tuple[str, str], Callable[[_Call], Json]] = {
     ("POST", "mailboxes"): _migrate,
     ("GET", "autodiscover"): _signpost,
     ("POST", "autodiscover"): _set_signpost,
+    ("GET", "limits"): _limits,
+    ("POST", "limits"): _turn_limits,
     ("GET", "requests"): _requests,
     ("POST", "requests"): _keep_requests,
 }

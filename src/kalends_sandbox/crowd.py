@@ -123,6 +123,7 @@ def _person(name: str, words: Words, site: Site, number: int, domain: str) -> Pe
         title=_nth(words.titles, number // 3),
         zone=site.zone,
         has_calendar=True,
+        default_rights="AvailabilityOnly",
     )
 
 
@@ -136,7 +137,7 @@ def _rooms(site: Site, words: Words, domain: str) -> Iterator[RoomSpec]:
         yield RoomSpec(
             name=name, address=f"{local_part(name)}@{domain}", building=building, floor=f"Floor {floor}",
             capacity=capacity, features=fitted, aliases=(), rules=site.booking, zone=site.zone,
-            working_hours=site.working_hours, has_calendar=True,
+            working_hours=site.working_hours, has_calendar=True, default_rights="AvailabilityOnly",
         )  # fmt: skip
 
 

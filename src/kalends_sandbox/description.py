@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import time
 
 from kalends_sandbox.item import Response, Sensitivity, ShowAs
+from kalends_sandbox.mailbox import Rights
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import Day, Pattern
@@ -26,6 +27,7 @@ class RoomSpec:
     zone: Zone
     working_hours: WorkingHours
     has_calendar: bool
+    default_rights: Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class PersonSpec:
     title: str
     zone: Zone
     has_calendar: bool
+    default_rights: Rights
 
 
 @dataclass(frozen=True, slots=True)

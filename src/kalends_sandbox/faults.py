@@ -35,7 +35,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     {
         # answered without touching the mailbox
         "server_busy": Kind(
-            "Refused as busy; back_off_ms 0 leaves the hint out; form fault (HTTP 500) or message (HTTP 200).",
+            "Refused as busy; back_off_ms 0 leaves the hint out; form fault (HTTP 500), message or inner (HTTP 200).",
             {"back_off_ms": 1000, "form": "fault"},
         ),
         "http_503": Kind("HTTP 503; retry_after goes out as it is, empty leaves it out.", {"retry_after": "5"}),
@@ -60,6 +60,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "malformed_xml": Kind("The answer's last closing tag is missing and a bare & stands in the middle."),
         "invalid_sync_state": Kind("A sync state is not accepted any more."),
+        "events_unreadable": Kind("A pull subscription's events cannot be read; the subscription is gone."),
         # notifications; their operation is called Notification
         "lose_notification": Kind("The events of one change are never sent."),
         "double_notification": Kind("The events of one change are sent this many times.", {"times": 2}),
@@ -67,7 +68,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 
-_CHOICES = {"form": ("fault", "message"), "how": ("close", "reset")}
+_CHOICES = {"form": ("fault", "message", "inner"), "how": ("close", "reset")}
 
 
 @dataclass(slots=True)

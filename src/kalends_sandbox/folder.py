@@ -74,6 +74,8 @@ class Folder:
         self.sequence = 0
         self.horizon = 0
         self.unread = 0  # messages
+        self.changed = clock.now()
+        self.deletions = 0
         self._ids, self._clock, self._announce = ids, clock, announce
         self._log: dict[str, Change] = {}  # in the order of the last change
         self._tombstones = 0
@@ -257,6 +259,8 @@ class Folder:
 
     def _record(self, item_id: str, gone: bool) -> None:
         self.sequence += 1
+        self.changed = self._clock.now()
+        self.deletions += gone
         before = self._log.pop(item_id, None)
         appeared = self.sequence if before is None else before.appeared
         self._log[item_id] = Change(self.sequence, item_id, appeared, gone)

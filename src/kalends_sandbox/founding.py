@@ -75,12 +75,13 @@ def _settle_in(description: Description, world: World) -> None:
         place = Place(room.building, room.floor, room.capacity, room.features, room.rules)
         world.add_mailbox(
             room.name, room.address, "room", aliases=room.aliases, zone=room.zone, working_hours=room.working_hours,
-            place=place, with_calendar=room.has_calendar,
+            place=place, with_calendar=room.has_calendar, default_rights=room.default_rights,
         )  # fmt: skip
     for person in description.people:
         world.add_mailbox(
             person.name, person.address, aliases=person.aliases, zone=person.zone, working_hours=hours,
             title=person.title, department=person.department, with_calendar=person.has_calendar,
+            default_rights=person.default_rights,
         )  # fmt: skip
     for building in description.buildings:
         rooms = tuple(room.address for room in description.rooms if room.building == building.name)

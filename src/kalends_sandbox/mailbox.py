@@ -13,8 +13,9 @@ from kalends_sandbox.place import BookingRules, Place, WorkingHours
 from kalends_sandbox.zones import UTC_ZONE, Zone
 
 MailboxKind = Literal["user", "room", "equipment"]
+Rights = Literal["None", "AvailabilityOnly", "LimitedDetails", "Reviewer"]
 
-__all__ = ["BookingRules", "Folder", "Happening", "Mailbox", "MailboxKind", "Place", "WorkingHours"]
+__all__ = ["BookingRules", "Folder", "Happening", "Mailbox", "MailboxKind", "Place", "Rights", "WorkingHours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Mailbox:
     place: Place | None = None
     title: str = ""
     department: str = ""
+    default_rights: Rights = "AvailabilityOnly"  # what everybody may see of the calendar
     folders: dict[Distinguished, Folder] = field(default_factory=dict)
     listeners: list[Callable[[Happening], None]] = field(default_factory=list)
     checked_in: dict[tuple[str, datetime], datetime] = field(default_factory=dict)  # meeting and start: until when

@@ -1,13 +1,15 @@
 """Who may do what in whose calendar: what owners grant to others in Outlook, and administrators by Add-MailboxPermission.
 
 Impersonation is something else (world.py): there the account *is* the owner. Neighbours: worldfile.py reads permissions,
-exchange/reach.py obeys them.
+exchange/reach.py obeys them; what a mailbox gives everybody stands in the mailbox itself.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
+
+from kalends_sandbox.mailbox import Rights
 
 # The levels of Outlook's dialog, weakest first; FullAccess is a permission on the whole mailbox.
 Level = Literal[
@@ -25,6 +27,19 @@ DEEDS: Final[Mapping[Level, frozenset[Deed]]] = MappingProxyType(
         "Editor": frozenset({"read", "create", "edit"}),
         "Owner": frozenset({"read", "create", "edit"}),
         "FullAccess": frozenset({"read", "create", "edit"}),
+    }
+)
+# What the availability service tells of the calendar. Contributors add to what they cannot see.
+SIGHTS: Final[Mapping[Level, Rights]] = MappingProxyType(
+    {
+        "None": "None",
+        "AvailabilityOnly": "AvailabilityOnly",
+        "LimitedDetails": "LimitedDetails",
+        "Contributor": "None",
+        "Reviewer": "Reviewer",
+        "Editor": "Reviewer",
+        "Owner": "Reviewer",
+        "FullAccess": "Reviewer",
     }
 )
 

@@ -120,7 +120,7 @@ async def opened(
         token_root = await open_at(identity.handle, _identity_port(plan), context)
         plain = redirector(founded.world, servers[0].port)
         redirect_root = await open_at(plain, plan.redirect_port if certificate else None)
-        background = _start(plan, founded, _own(rng), tell)
+        background = _start(plan, founded, exchange, _own(rng), tell)
         token_url = token_root and f"{token_root}/{founded.world.tenant_id}/oauth2/v2.0/token"
         yield Sandbox(
             founded, faults, exchange, f"{exchange_root}/EWS/Exchange.asmx", token_url, redirect_root, control_root,
@@ -136,14 +136,15 @@ async def opened(
 
 
 def _start(
-    plan: Plan, founded: Founded, rng: random.Random, tell: Callable[[str], None]
+    plan: Plan, founded: Founded, exchange: Exchange, rng: random.Random, tell: Callable[[str], None]
 ) -> tuple[asyncio.Task[None], ...]:
     loop = asyncio.get_running_loop()
     post = loop.create_task(founded.post.run(), name="the post")
+    push = loop.create_task(exchange.push(), name="the pushing of notifications")
     if not plan.tells_story:
-        return (post,)
+        return post, push
     story = Story(founded.world, founded.actions, rng, tell, plan.story_pace_s)
-    return post, loop.create_task(story.run(), name="the story")
+    return post, push, loop.create_task(story.run(), name="the story")
 
 
 def _identity_port(plan: Plan) -> int | None:

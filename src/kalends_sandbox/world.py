@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from kalends_sandbox.clock import Clock
 from kalends_sandbox.ids import Ids
-from kalends_sandbox.mailbox import Happening, Mailbox, MailboxKind, Place, WorkingHours, primary_first
+from kalends_sandbox.mailbox import Happening, Mailbox, MailboxKind, Place, Rights, WorkingHours, primary_first
 from kalends_sandbox.rights import DEEDS, Permission
 from kalends_sandbox.signpost import Signpost
 from kalends_sandbox.zones import UTC_ZONE, Zone
@@ -106,6 +106,7 @@ class World:
         title: str = "",
         department: str = "",
         with_calendar: bool = True,
+        default_rights: Rights = "AvailabilityOnly",
     ) -> Mailbox:
         """A new mailbox with its folders. ValueError when an address or sign-in name is taken."""
         addresses = primary_first(address, aliases)
@@ -125,6 +126,7 @@ class World:
             place,
             title,
             department,
+            default_rights,
         )
         mailbox.furnish(self.ids, self.clock, with_calendar)
         mailbox.listeners.append(self._tell)

@@ -25,6 +25,7 @@ from kalends_sandbox.description import (
     SeriesSpec,
 )
 from kalends_sandbox.item import Response, Sensitivity, ShowAs
+from kalends_sandbox.mailbox import Rights
 from kalends_sandbox.place import BookingRules, WorkingHours
 from kalends_sandbox.post import Timing
 from kalends_sandbox.recurrence import DAYS, Day
@@ -195,6 +196,7 @@ def _room(table: Table, domain: str, zone: Zone, booking: BookingRules, hours: W
         zone=table.windows_zone("zone", zone),
         working_hours=working_hours(table.table("working_hours"), hours),
         has_calendar=table.flag("calendar", True),
+        default_rights=_rights(table),
     )
     table.done()
     return found
@@ -210,9 +212,14 @@ def _person(table: Table, domain: str, zone: Zone) -> PersonSpec:
         title=table.text("title", ""),
         zone=table.windows_zone("zone", zone),
         has_calendar=table.flag("calendar", True),
+        default_rights=_rights(table),
     )
     table.done()
     return found
+
+
+def _rights(table: Table) -> Rights:
+    return cast(Rights, table.choice("default_rights", get_args(Rights), "AvailabilityOnly"))
 
 
 def _addresses(table: Table, key: str) -> tuple[str, ...]:

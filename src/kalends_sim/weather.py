@@ -1,8 +1,9 @@
 """What goes wrong during the virtual hour: every kind of trouble that the sandbox and the network know, on and off by a seed.
 
 Troubles are dealt like cards from a shuffled deck, so that each kind comes round before any comes twice often. The deck is
-all of `kalends_sandbox.faults.KINDS` (a test holds it to that) but a refused sign-in and a switched-off EWS, which stop an
-account by design until somebody acts. Neighbours: the sandbox's `faults.py`, `network.py`.
+all of `kalends_sandbox.faults.KINDS` (a test holds it to that) but a refused sign-in and EWS switched off, which stop an
+account for good by design, and events that cannot be pulled, since Kalends never pulls any. Neighbours: the sandbox's
+`faults.py`, `network.py`.
 """
 
 import asyncio

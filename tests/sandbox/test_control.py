@@ -262,6 +262,9 @@ def test_requests_are_recorded_only_when_asked_for_and_counted_always():
         ("GET", "/truth?mailbox=*&from=2016-11-24&to=2026-11-23", None, 400, "five years"),
         ("GET", "/truth?mailbox=*&mailbox=x", None, 400, "2 times"),
         ("POST", "/subscriptions", {}, 404, "/subscriptions/drop"),
+        ("POST", "/limits", {"rows_per_find": 0}, 400, "from 1 to"),
+        ("POST", "/limits", {"wishes": 3}, 400, "There are: hanging_connections"),
+        ("POST", "/limits", [], 400, "expected a table"),
     ],
 )  # fmt: skip
 def test_a_bad_request_is_answered_with_a_sentence(method, path, body, status, words):
@@ -280,6 +283,18 @@ def test_a_web_page_may_not_direct_a_sandbox():
         return await call("GET", "/health", None, Origin="https://elsewhere.example")
 
     assert scene(story)[0] == 403
+
+
+def test_limits_are_shown_and_turned():
+    async def story(call):
+        before = await call("GET", "/limits")
+        turned = await call("POST", "/limits", {"concurrency": 2, "budget": True})
+        return before[1]["limits"], turned[1]["limits"], (await call("GET", "/limits"))[1]["limits"]
+
+    before, turned, after = scene(story)
+
+    assert (before["concurrency"], before["budget"]) == (27, False)
+    assert turned == after == before | {"concurrency": 2, "budget": True}
 
 
 def test_subscriptions_can_be_dropped():

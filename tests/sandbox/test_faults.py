@@ -77,7 +77,7 @@ def test_only_kinds_asked_for_strike_and_rules_can_be_taken_away() -> None:
         ("slow", {"parameters": {"delay_s": -1}}, "0 or more"),
         ("slow", {"parameters": {"delay_s": True}}, "a number"),
         ("http_401", {"parameters": {"x": 1}}, "It has: none"),
-        ("server_busy", {"parameters": {"form": "shout"}}, "one of fault, message"),
+        ("server_busy", {"parameters": {"form": "shout"}}, "one of fault, message, inner"),
         ("cut_answer", {"parameters": {"how": "gently"}}, "one of close, reset"),
     ],
 )

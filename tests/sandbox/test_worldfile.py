@@ -213,6 +213,15 @@ def test_made_up_meetings_may_come_back_every_week_and_stay_near():
     assert kinds == {"Single", "RecurringMaster"}
 
 
+def test_everybody_sees_of_a_calendar_what_the_file_says_and_else_when_it_is_busy():
+    world = built(SMALL.replace('building = "House"', 'building = "House"\ndefault_rights = "Reviewer"')).world
+
+    assert [(one.name, one.default_rights) for one in world.mailboxes] == [
+        ("Oak", "Reviewer"),
+        ("Ann", "AvailabilityOnly"),
+    ]
+
+
 def test_names_become_plain_addresses():
     assert local_part("Zoë Ångström") == "zoe.angstrom"
     assert local_part("Tomás Ó Briain") == "tomas.o.briain"

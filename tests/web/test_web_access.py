@@ -33,11 +33,19 @@ ADMIN = {
     "/spaces/{space}",
     "/spaces/{space}/panels",
     "/spaces/{space}/panels/{device}/revoke",
+    "/accounts/{account}/protocol",
+    "/accounts/{account}/protocol/live",
+    "/accounts/{account}/protocol/download",
     "/sign-out",
     "/reference",
 }
 EXPECTED = {path: policy for policy, paths in zip(Policy, (PUBLIC, ADMIN, PANEL, API), strict=True) for path in paths}
-STREAMS = {"/live", "/panel/{space}/live", "/v1/changes/stream"}  # they don't end: test_web_live.py opens them
+STREAMS = {
+    "/live",
+    "/panel/{space}/live",
+    "/v1/changes/stream",
+    "/accounts/{account}/protocol/live",
+}  # they don't end: test_web_live.py opens them
 VISITORS = (
     "anybody",
     "admin",
@@ -98,7 +106,9 @@ async def test_what_each_visitor_may_open(visitor: str) -> None:
             for method in sorted(route.methods - {"HEAD"}):  # type: ignore[attr-defined]
                 if path in STREAMS or path == "/sign-out":
                     continue
-                url = path.format(space="spc_aspen", calendar="cal_aspen", device="dev_x", name="nothing.css")
+                url = path.format(
+                    space="spc_aspen", calendar="cal_aspen", device="dev_x", account="acc_1", name="nothing.css"
+                )
                 url += "?from=2026-11-23T00:00:00Z&to=2026-11-24T00:00:00Z" if path.endswith("/events") else ""
                 answer = await house.client.request(method, url, headers={**sent, **OWN_PAGE})
 

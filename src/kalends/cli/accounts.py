@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kalends.cli.accounts_debug import debug
 from kalends.cli.accounts_exchange import change, credentials, exchange
 from kalends.cli.addresses import address, discover
 from kalends.cli.privacy import privacy
@@ -101,5 +102,5 @@ def try_again(conn: "Connection", account: str, now: "datetime") -> None:
 
 
 add.add_command(exchange)
-for command in (credentials, change, discover, address, rights, trust, privacy, remove):
+for command in (credentials, change, discover, address, rights, trust, privacy, debug, remove):
     accounts.add_command(command)

@@ -45,9 +45,10 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
     from dataclasses import replace
 
+    from kalends.features.debugging import stamp
     from kalends.features.words import privacy
     from kalends.providers.protocol import Checker, Finding
-    from kalends.store import access, accounts, calendars, erasure
+    from kalends.store import access, accounts, calendars, debugging, erasure
 
     if not await hub.store.read(access.list_users, hub.organization):
         yield Finding("users", False, "Nobody can sign in. Add the first admin: kalends users add NAME")
@@ -66,6 +67,8 @@ async def _findings(hub: "Hub") -> "AsyncIterator[Finding]":
                 yield replace(finding, step=f"{account.name}, {finding.step}")
     finally:
         await connections.aclose()
+    for _, name, until in await hub.store.read(debugging.names_on, hub.organization, hub.clock.now()):
+        yield Finding(f"{name}, debugging", True, f"What is said is being recorded, masked, until {stamp(until)}.")
     for finding in _of_calendars(await hub.store.read(calendars.list_health, hub.organization)):
         yield finding
 

@@ -19,6 +19,7 @@ import httpx2
 
 from kalends.providers import tls
 from kalends.providers.protocol import Unavailable
+from kalends.providers.tap import Talk, Tap
 from kalends.providers.tls import Trust
 
 BODY_BYTES = 16 * 1024 * 1024
@@ -59,12 +60,13 @@ class Answer:
 class Stream:
     """An answer whose body is read as it comes."""
 
-    def __init__(self, response: httpx2.Response, host: str, idle_seconds: float | None) -> None:
+    def __init__(self, response: httpx2.Response, host: str, idle_seconds: float | None, talk: Talk) -> None:
         self.status = response.status_code
         self.headers = Headers(response.headers.multi_items())
         self._response = response
         self._host = host
         self._idle_seconds = idle_seconds
+        self._talk = talk
 
     @property
     def certificate(self) -> bytes | None:
@@ -77,7 +79,7 @@ class Stream:
         """Ends with the body; raises Unavailable when nothing comes for the idle time or the connection breaks."""
         parts = aiter(self._response.aiter_raw())
         while True:
-            with _sentences(self._host):
+            with self._talk.failures(), _sentences(self._host):
                 try:
                     async with asyncio.timeout(self._idle_seconds) as limit:
                         part = await anext(parts, None)
@@ -89,7 +91,9 @@ class Stream:
                         "The connection is half dead; Kalends opens a new one."
                     ) from error
             if part is None:
+                self._talk.ended()
                 return
+            self._talk.part(part)
             yield part
 
     async def body(self) -> bytes:
@@ -113,9 +117,11 @@ class Http:
         allow_plain: bool = False,
         tells_redirects: bool = False,
         transport: Transport | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self._allow_plain = allow_plain
         self._tells_redirects = tells_redirects
+        self._tap = tap or Tap()
         self._trusted: ssl.SSLContext | None = None
         # Not through httpx2's client: its cookies, redirects and defaults are unwanted here, and cost half of each call.
         # Exchange's back-end cookies must not leak from one mailbox to another; who needs a cookie sends it itself.
@@ -160,11 +166,16 @@ class Http:
         with _sentences(_host(url)):
             watched = {} if reconnect else {"trace": _no_new_connection}
             request = httpx2.Request(method, url, headers=sent, content=body, extensions=watched)
-        response = await self._head(request)
+        talk = self._tap.talk(method, url, sent, body)
+        with talk.failures():
+            response = await self._head(request)
         try:
-            _check(response, url, self._tells_redirects)
-            yield Stream(response, _host(url), idle_seconds)
+            talk.answered(response.status_code, response.headers.multi_items())
+            with talk.failures():
+                _check(response, url, self._tells_redirects)
+            yield Stream(response, _host(url), idle_seconds, talk)
         finally:
+            talk.ended("The rest was not read.")
             with suppress(httpx2.HTTPError):
                 await response.aclose()
 

@@ -14,10 +14,10 @@ HTTP door given to it, takes time and randomness as arguments, and holds no stat
     └── Unavailable      no usable answer: network, TLS, 5xx, malformed or oversized replies
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NewType, Protocol, runtime_checkable
+from typing import Literal, NewType, Protocol, runtime_checkable
 
 from kalends.model.event import CalendarId, Event, ItemId, Unreadable, Version
 from kalends.model.time import Span
@@ -247,4 +247,37 @@ class Restricted(Protocol):
 
     async def opens(self, calendar: CalendarId) -> Finding:
         """Whether a calendar that the account needs can be opened."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """One thing said between the hub and a server, as it may be kept: secrets and private fields are masked."""
+
+    conversation: int
+    """The same for a request and all of its answer."""
+    kind: Literal["request", "answer", "more", "failure"]
+    """`more`: a further document of an answer that goes on. `failure`: no usable answer, or the end of one."""
+    title: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: str = ""
+    note: str = ""
+    """What of the body is not here, and why."""
+
+
+class Ear(Protocol):
+    def hear(self, say: Callable[[], Spoken], size_bytes: int) -> None:
+        """Returns at once and never raises. `say` masks, which takes a while: it is called later, or never.
+
+        `size_bytes` is what is held in memory until then.
+        """
+        ...
+
+
+@runtime_checkable
+class Overheard(Protocol):
+    """A provider whose conversations with its server can be listened to."""
+
+    def overhear(self, ear: Ear | None) -> None:
+        """From now on `ear` hears everything that is said, also on open streams; None: nobody does."""
         ...

@@ -296,3 +296,30 @@ tokens = Table(
     Column("seen_at", Instant),
     Column("revoked_at", Instant),
 )
+
+debugging = Table(
+    "debugging",  # whose conversations are recorded, or were until an hour ago
+    metadata,
+    Column("account", ForeignKey("accounts.id"), primary_key=True),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    Column("lost", Integer, nullable=False),  # entries that came too quickly to be kept
+)
+
+spoken = Table(
+    "spoken",  # what was said to an account's server and by it, masked
+    metadata,
+    Column("seq", _Sequence, primary_key=True, autoincrement=True),
+    Column("account", ForeignKey("accounts.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("process", Text, nullable=False),  # whose conversation: numbers are counted in each process
+    Column("conversation", Integer, nullable=False),
+    Column("kind", Text, nullable=False),  # request, answer, more, failure
+    Column("title", Text, nullable=False),
+    Column("headers", Text, nullable=False),  # JSON: pairs
+    Column("body", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("size", Integer, nullable=False),  # bytes of this row, about
+    Index(None, "account", "seq"),
+    sqlite_autoincrement=True,
+)

@@ -10,10 +10,12 @@ from typing import Any
 from kalends.clock import Clock
 from kalends.providers.protocol import Provider
 from kalends.seal import Seal
-from kalends.store import accounts
+from kalends.store import accounts, debugging
 from kalends.store.accounts import Account
+from kalends.store.debugging import Debugging
 from kalends.store.door import Connection, Store
 from kalends.sync.circuit import Circuit
+from kalends.sync.recording import Recorder
 
 ProviderFactory = Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]
 """Builds a provider from an account's settings and unsealed credentials. Raises Rejected for what can't work."""
@@ -47,6 +49,7 @@ class Connections:
         self._store, self._seal, self._factories = store, seal, factories
         self._clock, self._rng = clock, rng
         self._open: dict[str, Open] = {}
+        self.recorder = Recorder(store, clock, rng)
 
     async def of(self, account: Account) -> Open:
         """The open connection of this account. Retires an older one whose settings no longer stand."""
@@ -58,12 +61,13 @@ class Connections:
         if known is not None:
             del self._open[account.id]
             known.is_retired = True
-            await _close_unused(known)
-        credentials = await self._store.read(self._unseal, account.id)
+            await self._close_unused(known)
+        credentials, found = await self._store.read(self._unseal, account.id)
         kept = self._open.get(account.id)
         if kept is None:  # else another turn was quicker: at start all of them come here at once
             provider = self._factories[account.kind](account.settings, credentials)
             kept = self._open[account.id] = Open(account, provider, Circuit(self._clock, self._rng), print_)
+            self.recorder.attach(account.id, provider, found)
         return kept
 
     @asynccontextmanager
@@ -75,27 +79,28 @@ class Connections:
             yield connection
         finally:
             connection.users -= 1
-            await _close_unused(connection)
+            await self._close_unused(connection)
 
     async def keep(self, accounts: frozenset[str]) -> None:
         """Lets go of every account that is not among these, and so of its credentials."""
         for gone in sorted(self._open.keys() - accounts):
             connection = self._open.pop(gone)
             connection.is_retired = True
-            await _close_unused(connection)
+            await self._close_unused(connection)
 
-    def _unseal(self, conn: Connection, account: str) -> Mapping[str, Any]:
-        return accounts.credentials(conn, self._seal, account)
+    def _unseal(self, conn: Connection, account: str) -> tuple[Mapping[str, Any], Debugging | None]:
+        return accounts.credentials(conn, self._seal, account), debugging.get(conn, account)
 
     async def aclose(self) -> None:
         opened, self._open = self._open, {}
         for connection in opened.values():
             await connection.provider.aclose()
+        await self.recorder.flush()
 
-
-async def _close_unused(connection: Open) -> None:
-    if connection.is_retired and not connection.users:
-        await connection.provider.aclose()
+    async def _close_unused(self, connection: Open) -> None:
+        if connection.is_retired and not connection.users:
+            self.recorder.detach(connection.account.id, connection.provider)
+            await connection.provider.aclose()
 
 
 def _print(account: Account) -> bytes:

@@ -74,6 +74,7 @@ class Worker:
                 group.create_task(self._keep_house())
                 group.create_task(self._keep_only_accounts())
                 group.create_task(self._forgetting().run(self._stopping))
+                group.create_task(self.turns.connections.recorder.run(self._stopping))
         finally:
             await self.turns.connections.aclose()
 

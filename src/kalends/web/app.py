@@ -20,7 +20,7 @@ from kalends.web.assets import static
 from kalends.web.gate import Gate
 from kalends.web.gauges import Gauges
 from kalends.web.kit import Kit
-from kalends.web.pages import overview, pairing, panel, reference, room, sign_in
+from kalends.web.pages import overview, pairing, panel, protocol, reference, room, sign_in
 from kalends.web.painter import Painter
 from kalends.web.policy import Policy, allow
 from kalends.web.wiring import Wiring
@@ -51,7 +51,7 @@ def make_web(hub: Wiring) -> Web:
     app.state.kit = kit
     speak_in_problems(app)
     routes = [*reading.router.routes, *changes.router.routes, *health.router.routes, Route("/openapi.json", openapi)]
-    pages = [overview, room, sign_in, pairing, panel, reference]
+    pages = [overview, room, protocol, sign_in, pairing, panel, reference]
     routes += [route for module in pages for route in module.ROUTES]
     routes.append(Route("/static/{name}", static))
     app.router.routes[:] = routes

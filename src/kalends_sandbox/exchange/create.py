@@ -41,6 +41,7 @@ def create_item(site: Site, call: Call) -> str:
     messages = []
     for element in elements:
         try:
+            site.budgets.admit_item(call.payer)
             made = _prepared(site, call, element)()
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Items/>"))

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from kalends_sandbox.exchange.shapes import ExtendedUri, extended_uri, key_of
-from kalends_sandbox.exchange.soap import Element, Refusal, children, need, t, unreadable
+from kalends_sandbox.exchange.soap import Element, Refusal, children, need, t
 from kalends_sandbox.item import ExtendedProperty
 
-_FIRST_NAMED_TAG: Final = 0x8000
 _GUID: Final = re.compile(r"\{?([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\}?")
 _TRUTHS: Final = {"true": "true", "1": "true", "false": "false", "0": "false"}
 
@@ -18,7 +17,6 @@ _TRUTHS: Final = {"true": "true", "1": "true", "false": "false", "0": "false"}
 def read(element: Element) -> ExtendedProperty:
     """A t:ExtendedProperty with its value, spelled as Exchange gives it back."""
     uri = extended_uri(need(element, t("ExtendedFieldURI")))
-    check(uri)
     kind = uri.kind.removesuffix("Array")
     many, one = element.find(t("Values")), element.find(t("Value"))
     if (uri.kind != kind) != (many is not None) or (many is None and one is None):
@@ -30,20 +28,6 @@ def read(element: Element) -> ExtendedProperty:
         value = _value(kind, (one.text if one is not None else None) or "")
     property_set, name = uri.key
     return ExtendedProperty(property_set, name, uri.kind, value)
-
-
-def check(uri: ExtendedUri) -> None:
-    """Refused when no property can be of this kind or under this tag."""
-    if uri.kind in ("Object", "ObjectArray", "Null", "Error"):
-        raise Refusal("ErrorUnsupportedMapiPropertyType", f"Properties of type {uri.kind} cannot be read or written.")
-    if uri.kind.removesuffix("Array") not in _KINDS or uri.kind == "BooleanArray":
-        raise unreadable(f"{uri.kind!r} is no PropertyType")
-    property_set, name = uri.key
-    if property_set is None and isinstance(name, int) and name >= _FIRST_NAMED_TAG:
-        raise Refusal(
-            "ErrorNoPropertyTagForCustomProperties",
-            "Custom properties have no property tag of their own: name them by property set and name or id.",
-        )
 
 
 def with_property(known: tuple[ExtendedProperty, ...], new: ExtendedProperty) -> tuple[ExtendedProperty, ...]:

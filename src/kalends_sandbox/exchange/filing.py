@@ -49,6 +49,7 @@ def delete_item(site: Site, call: Call) -> str:
     messages = []
     for element in wanted:
         try:
+            site.budgets.admit_item(call.payer)
             _delete(site, call, element, _DISPOSALS[kind])
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal))
@@ -96,6 +97,7 @@ def _filed(site: Site, call: Call, put: Callable[[Mailbox, str, Folder], Item]) 
     messages = []
     for element in _references(call):
         try:
+            site.budgets.admit_item(call.payer)
             item = _put(call, element, *_destination(site, call, to), put)
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Items/>"))

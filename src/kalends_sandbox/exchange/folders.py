@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from kalends_sandbox.exchange import filters, mapi, paging, searching
 from kalends_sandbox.exchange.shapes import FolderShape, folder_shape
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
@@ -16,7 +17,6 @@ from kalends_sandbox.exchange.soap import (
     m,
     need,
     need_attribute,
-    need_number,
     some,
     success,
     t,
@@ -77,11 +77,17 @@ def folder_element(call: Call, mailbox: Mailbox, folder: Folder, shape: FolderSh
         ("folder:DisplayName", leaf("DisplayName", folder.name)),
         ("folder:TotalCount", leaf("TotalCount", str(folder.count))),
         ("folder:ChildFolderCount", leaf("ChildFolderCount", str(len(_below(mailbox, folder, deep=False))))),
+        ("", _extended(folder, shape)),
         ("folder:EffectiveRights", _rights(call.reach.rights(mailbox, folder))),
         ("folder:DistinguishedFolderId", leaf("DistinguishedFolderId", folder.kind)),
         ("folder:UnreadCount", leaf("UnreadCount", str(folder.unread)) if kind == "Folder" else ""),
     )
-    return f"<t:{kind}>{''.join(xml for uri, xml in rows if uri in shape)}</t:{kind}>"
+    return f"<t:{kind}>{''.join(xml for uri, xml in rows if not uri or uri in shape)}</t:{kind}>"
+
+
+def _extended(folder: Folder, shape: FolderShape) -> str:
+    found = ((wanted, mapi.of_folder(folder, wanted)) for wanted in shape.extended)
+    return "".join(mapi.xml(wanted, value) for wanted, value in found if value is not None)
 
 
 def _rights(rights: Mapping[str, bool]) -> str:
@@ -115,26 +121,20 @@ def find_folder(site: Site, call: Call) -> str:
     for parent in some(need(call.element, m("ParentFolderIds"))):
         try:
             mailbox, folder = target(site, call, parent)
-            if call.element.find(m("Restriction")) is not None:
-                raise Refusal("ErrorUnsupportedQueryFilter", "This server finds folders by their parent only.")
+            found = _page(site, call, mailbox, _below(mailbox, folder, deep), shape)
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal))
         else:
-            found = _below(mailbox, folder, deep)
-            messages.append(success(call.operation, _page(call, mailbox, found, shape)))
+            messages.append(success(call.operation, found))
     return answer(call.operation, messages)
 
 
-def _page(call: Call, mailbox: Mailbox, found: list[Folder], shape: FolderShape) -> str:
-    view = call.element.find(m("IndexedPageFolderView"))
-    offset, limit = 0, len(found)
-    if view is not None:
-        offset = need_number(need_attribute(view, "Offset"), "Offset", 0, 2**31 - 1)
-        limit = need_number(view.get("MaxEntriesReturned", "1000"), "MaxEntriesReturned", 1, 2**31 - 1)
-    page = found[offset : offset + limit]
-    is_last = offset + len(page) >= len(found)
-    inside = "".join(folder_element(call, mailbox, folder, shape) for folder in page)
-    return (
-        f'<m:RootFolder IndexedPagingOffset="{offset + len(page)}" TotalItemsInView="{len(found)}" '
-        f'IncludesLastItemInRange="{str(is_last).lower()}"><t:Folders>{inside}</t:Folders></m:RootFolder>'
-    )
+def _page(site: Site, call: Call, mailbox: Mailbox, below: list[Folder], shape: FolderShape) -> str:
+    ground = searching.folders()
+    restriction = call.element.find(m("Restriction"))
+    keeps = filters.compiled(restriction, ground) if restriction is not None else None
+    found = [folder for folder in below if keeps is None or keeps(folder)]
+    most = site.settings.rows_per_find if keeps is None else site.settings.rows_per_search
+    part = paging.part(call.element, found, most, lambda condition: filters.compiled(condition, ground))
+    inside = "".join(folder_element(call, mailbox, folder, shape) for folder in part.rows)
+    return f"<m:RootFolder {part.attributes}><t:Folders>{inside}</t:Folders></m:RootFolder>"

@@ -7,7 +7,6 @@ Neighbours: shapes.py says what is asked, series_xml.py and timezones.py write t
 sent about meetings.
 """
 
-import base64
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +15,12 @@ from functools import lru_cache
 from html import unescape
 from typing import Final
 
-from kalends_sandbox.exchange import series_xml, timezones
-from kalends_sandbox.exchange.shapes import ExtendedUri, ItemShape, key_of
+from kalends_sandbox.exchange import mapi, series_xml, timezones
+from kalends_sandbox.exchange.shapes import ExtendedUri, ItemShape
 from kalends_sandbox.exchange.soap import attribute, flag, leaf, text
 from kalends_sandbox.folder import Folder
-from kalends_sandbox.ids import global_object_id
-from kalends_sandbox.item import Attendee, ExtendedProperty, Html, Item
+from kalends_sandbox.item import Attendee, Html, Item
 from kalends_sandbox.zones import Zone
-
-_MEETING_SET: Final = "6ed8da90-450b-101b-98da-00aa003f1305"
-_GLOBAL_OBJECT_ID: Final = (_MEETING_SET, 0x03)
-_CLEAN_GLOBAL_OBJECT_ID: Final = (_MEETING_SET, 0x23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,24 +138,8 @@ def _extended(item: Item, page: Page) -> str:
 
 
 def _extended_property(item: Item, wanted: ExtendedUri) -> str:
-    if wanted.key in (_CLEAN_GLOBAL_OBJECT_ID, _GLOBAL_OBJECT_ID):
-        raw = item.clean_global_object_id if wanted.key == _CLEAN_GLOBAL_OBJECT_ID else global_object_id(item.uid)
-        return _extended_xml(wanted, base64.b64encode(raw).decode())
-    found = next((stored for stored in item.extended if _answers(stored, wanted)), None)
-    return "" if found is None else _extended_xml(wanted, found.value)
-
-
-def _answers(stored: ExtendedProperty, wanted: ExtendedUri) -> bool:
-    return key_of(stored) == wanted.key and stored.kind == wanted.kind
-
-
-def _extended_xml(wanted: ExtendedUri, value: str | tuple[str, ...]) -> str:
-    inside = (
-        leaf("Value", value)
-        if isinstance(value, str)
-        else f"<t:Values>{''.join(leaf('Value', v) for v in value)}</t:Values>"
-    )
-    return f"<t:ExtendedProperty><t:ExtendedFieldURI{wanted.written}/>{inside}</t:ExtendedProperty>"
+    value = mapi.value(item, wanted)
+    return "" if value is None else mapi.xml(wanted, value)
 
 
 def _modified_by(item: Item, page: Page) -> str:
@@ -176,11 +154,6 @@ def _duration(item: Item) -> str:
     minutes, seconds = divmod(int((item.end - item.start) / timedelta(seconds=1)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"PT{hours}H{minutes}M{seconds}S"
-
-
-def _state(item: Item) -> str:
-    """PidLidAppointmentStateFlags: 1 a meeting, 2 received from somebody else, 4 cancelled."""
-    return str(item.is_meeting + 2 * (item.is_meeting and not item.is_organizer) + 4 * item.is_cancelled)
 
 
 def _wall_clock(name: str, at: datetime, zone: Zone) -> str:
@@ -247,7 +220,7 @@ FIELDS: Final = (
     Field("calendar:Duration", lambda item, page: leaf("Duration", _duration(item))),
     Field("calendar:TimeZone", lambda item, page: leaf("TimeZone", timezones.label(item.zone))),
     Field("calendar:AppointmentSequenceNumber", lambda item, page: leaf("AppointmentSequenceNumber", str(item.sequence))),
-    Field("calendar:AppointmentState", lambda item, page: leaf("AppointmentState", _state(item))),
+    Field("calendar:AppointmentState", lambda item, page: leaf("AppointmentState", mapi.state(item))),
     Field("calendar:Recurrence", lambda item, page: series_xml.recurrence(item), is_long=True),
     Field("calendar:FirstOccurrence", lambda item, page: series_xml.first(item, page.moment), is_long=True),
     Field("calendar:LastOccurrence", lambda item, page: series_xml.last(item, page.moment), is_long=True),

@@ -39,6 +39,7 @@ def get_item(site: Site, call: Call) -> str:
 
 def _one(site: Site, call: Call, element: Element, shape: ItemShape) -> str:
     try:
+        site.budgets.admit_item(call.payer)
         found = held(call, element)
     except Refusal as refusal:
         return failure(call.operation, refusal, "<m:Items/>")

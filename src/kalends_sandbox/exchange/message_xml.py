@@ -40,6 +40,13 @@ def element_name(item: Item) -> str:
     return "CalendarItem" if item.letter is None else _ELEMENTS[item.letter.kind]
 
 
+def item_class(item: Item) -> str:
+    """What MAPI calls a message of its kind; an appointment may have a class of its writer's own."""
+    if item.letter is not None:
+        return _CLASSES[item.letter.kind]
+    return dict(item.further).get("ItemClass", "IPM.Appointment")
+
+
 def any_item(item: Item, page: Page) -> str:
     """An item as what it is: a calendar item or a meeting message."""
     if item.letter is None:

@@ -1,19 +1,20 @@
-"""The mailbox servers behind one address, and the streaming subscriptions that live on each of them.
+"""The mailbox servers behind one address, and the subscriptions that live on each of them.
 
 A subscription exists on one node only, in memory: whoever is led to another node does not find it. Neighbours: streaming.py
-opens and reads streams, notifications.py fills the queues.
+opens and reads streams, notifications.py fills the queues, events.py has the histories that pull and push read instead.
 """
 
 import asyncio
 import base64
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from http.cookies import CookieError, SimpleCookie
 from random import Random
 
+from kalends_sandbox.exchange.events import Event, History, Terms
 from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.soap import Refusal
 from kalends_sandbox.http import Headers
@@ -36,17 +37,18 @@ class Node:
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """`folders` None: every folder of the mailbox. `queue` holds events as XML, oldest first."""
+    """`queue` holds a streaming one's events as XML, oldest first; `place` is how far the others have been told."""
 
     id: str
     node: Node
     owner: str
     mailbox: Mailbox
-    folders: frozenset[str] | None
-    kinds: frozenset[str]
+    terms: Terms
     idle_since: float
+    place: int = 0
     queue: deque[str] = field(default_factory=deque)
     stream: "Stream | None" = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Stream:
@@ -82,6 +84,8 @@ class Nodes:
         self._subscriptions: dict[str, Subscription] = {}
         self._of_mailbox: dict[str, dict[str, Subscription]] = {}
         self._streams: Counter[str] = Counter()
+        self._histories: dict[str, History] = {}
+        self.pushed: asyncio.Queue[Subscription] = asyncio.Queue()  # new ones, for push.py; subscriptions are limited
 
     # --- routing
 
@@ -100,9 +104,7 @@ class Nodes:
 
     # --- subscriptions
 
-    def subscribe(
-        self, node: Node, owner: str, mailbox: Mailbox, folders: frozenset[str] | None, kinds: frozenset[str]
-    ) -> Subscription:
+    def subscribe(self, node: Node, owner: str, mailbox: Mailbox, terms: Terms, place: int = 0) -> Subscription:
         now = asyncio.get_running_loop().time()
         own = self._of_mailbox.setdefault(mailbox.primary, {})
         for one in [one for one in own.values() if self._is_stale(one, now)]:
@@ -111,9 +113,11 @@ class Nodes:
             raise Refusal("ErrorExceededSubscriptionCount", "The mailbox has as many subscriptions as it may have.")
         name = node.name.encode()
         raw = bytes([len(name)]) + name + self._rng.randbytes(24)
-        subscription = Subscription(base64.b64encode(raw).decode(), node, owner, mailbox, folders, kinds, now)
+        subscription = Subscription(base64.b64encode(raw).decode(), node, owner, mailbox, terms, now, place)
         self._subscriptions[subscription.id] = subscription
         self._of_mailbox.setdefault(mailbox.primary, own)[subscription.id] = subscription
+        if terms.kind == "push":
+            self.pushed.put_nowait(subscription)
         return subscription
 
     def find(self, node: Node, subscription_id: str) -> Subscription | None:
@@ -125,6 +129,13 @@ class Nodes:
             self._forget(found)
             return None
         return found
+
+    def lives(self, subscription: Subscription) -> bool:
+        return subscription.id in self._subscriptions
+
+    def touch(self, subscription: Subscription) -> None:
+        """Somebody has asked: its time begins anew."""
+        subscription.idle_since = asyncio.get_running_loop().time()
 
     def unsubscribe(self, subscription: Subscription) -> None:
         self._forget(subscription)
@@ -144,6 +155,24 @@ class Nodes:
         now = asyncio.get_running_loop().time()
         return [one for one in own.values() if not self._is_stale(one, now)]
 
+    def history(self, mailbox: Mailbox) -> History:
+        """What has happened in the mailbox since this was first asked for."""
+        name = f"{_store(mailbox)} {self.nodes[0].cookie}"  # of another run of the server it is another one
+        return self._histories.setdefault(_store(mailbox), History(name, self._settings.queued_events))
+
+    def keep(self, mailbox: Mailbox, events: Iterable[Event]) -> None:
+        """For who reads by watermark; nothing is kept for a mailbox where nobody ever did."""
+        history = self._histories.get(_store(mailbox))
+        if history is None:
+            return
+        for event in events:
+            history.keep(event)
+        for one in self._of_mailbox.get(mailbox.primary, {}).values():
+            one.news.set()
+
+    def has_history(self, mailbox: Mailbox) -> bool:
+        return _store(mailbox) in self._histories
+
     def queue(self, subscription: Subscription, events: list[str]) -> None:
         """Events for the subscription, if it still lives; one that nobody empties is lost in the end."""
         if subscription.id not in self._subscriptions:
@@ -155,8 +184,9 @@ class Nodes:
             subscription.stream.hear(subscription)
 
     def _is_stale(self, subscription: Subscription, now: float) -> bool:
-        idle_s = now - subscription.idle_since
-        return subscription.stream is None and idle_s > self._settings.subscription_idle_s
+        if subscription.terms.kind == "push" or subscription.stream is not None:
+            return False
+        return now - subscription.idle_since > subscription.terms.patience_s
 
     def _forget(self, subscription: Subscription) -> None:
         self._subscriptions.pop(subscription.id, None)
@@ -167,11 +197,12 @@ class Nodes:
         if subscription.stream is not None:
             subscription.stream.lose(subscription.id)
             subscription.stream = None
+        subscription.news.set()
 
     # --- streams
 
     def may_open(self, charged: str) -> bool:
-        return self._streams[charged] < self._settings.hanging_connections
+        return self._streams[charged] < self._settings.streams_at_once
 
     def open(self, charged: str, subscriptions: list[Subscription]) -> Stream:
         """A stream takes its subscriptions over from any older one and starts with what they have queued."""
@@ -203,6 +234,11 @@ class Nodes:
     def subscriptions_alive(self) -> int:
         now = asyncio.get_running_loop().time()
         return sum(not self._is_stale(one, now) for one in self._subscriptions.values())
+
+
+def _store(mailbox: Mailbox) -> str:
+    """Where the mailbox lies: a migration takes it elsewhere, and its history stays behind."""
+    return mailbox.folders["root"].id
 
 
 def cookie_of(headers: Headers, name: str) -> str | None:

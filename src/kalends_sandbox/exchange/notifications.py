@@ -9,14 +9,13 @@ from collections.abc import Callable
 from datetime import UTC
 from random import Random
 
+from kalends_sandbox.exchange.events import Event
 from kalends_sandbox.exchange.nodes import Nodes, Subscription
 from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.soap import attribute
 from kalends_sandbox.faults import Faults
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.mailbox import Happening
-
-Events = list[tuple[str, str]]  # the event's kind, as subscriptions name it, and its XML
 
 _DUMMY_KEY = "CQAAAA=="  # events never carry a change key that could be used
 _MAX_TIMERS = 50_000
@@ -33,16 +32,18 @@ class Notifier:
         self._fate = (1, 0.0)
 
     def hear(self, happening: Happening) -> None:
-        listening = [one for one in self._nodes.listening(happening.mailbox) if _concerns(one, happening)]
-        if not listening:
+        folders = _folders(happening)
+        living = self._nodes.listening(happening.mailbox)
+        listening = [one for one in living if one.terms.kind == "streaming" and one.terms.cover(folders)]
+        if not listening and not self._nodes.has_history(happening.mailbox):
             return
         times, delay_s = self._fate_of(happening)
         at_once, later = self._events(happening)
         echo_s = delay_s + self._rng.uniform(*self._settings.echo_s)
         for _ in range(times):
-            self._after(delay_s, lambda: self._send(listening, at_once))
+            self._after(delay_s, lambda: self._send(happening, listening, at_once))
             if later:
-                self._after(echo_s, lambda: self._send(listening, later))
+                self._after(echo_s, lambda: self._send(happening, listening, later))
 
     def close(self) -> None:
         for timer in self._timers.values():
@@ -66,32 +67,32 @@ class Notifier:
         self._last, self._fate = change, (times, delay_s)
         return self._fate
 
-    def _events(self, happening: Happening) -> tuple[Events, Events]:
+    def _events(self, happening: Happening) -> tuple[list[Event], list[Event]]:
         item = f"<t:ItemId Id={attribute(happening.item_id)} ChangeKey={attribute(_DUMMY_KEY)}/>"
         folder = f"<t:FolderId Id={attribute(happening.folder.id)} ChangeKey={attribute(_DUMMY_KEY)}/>"
-        touched = ("ModifiedEvent", _event("ModifiedEvent", happening, item))
-        counted = ("ModifiedEvent", _event("ModifiedEvent", happening, folder, of_folder=True))
+        touched = _event("ModifiedEvent", happening, item)
+        counted = _event("ModifiedEvent", happening, folder, of_folder=True)
         match happening.what:
             case "created":
-                at_once = [("CreatedEvent", _event("CreatedEvent", happening, item))]
+                at_once = [_event("CreatedEvent", happening, item)]
                 return at_once + [touched] * self._rng.randint(1, 2), [touched] * self._rng.randint(0, 1) + [counted]
             case "modified":
                 return [touched], [touched] * self._rng.randint(1, 3) + [counted]
             case "deleted":
-                return [("DeletedEvent", _event("DeletedEvent", happening, item))], [counted] * 2
+                return [_event("DeletedEvent", happening, item)], [counted] * 2
             case "moved":
-                return [("MovedEvent", _event("MovedEvent", happening, item))], [touched, counted]
+                return [_event("MovedEvent", happening, item)], [touched, counted]
             case "copied":
-                return [("CopiedEvent", _event("CopiedEvent", happening, item))], [counted]
+                return [_event("CopiedEvent", happening, item)], [counted]
             case "new_mail":
-                kinds = ("NewMailEvent", "CreatedEvent")
-                return [(kind, _event(kind, happening, item)) for kind in kinds], [touched, counted]
+                return [_event(kind, happening, item) for kind in ("NewMailEvent", "CreatedEvent")], [touched, counted]
             case "free_busy":
-                return [("FreeBusyChangedEvent", _event("FreeBusyChangedEvent", happening, item))], []
+                return [_event("FreeBusyChangedEvent", happening, item)], []
 
-    def _send(self, listening: list[Subscription], events: Events) -> None:
+    def _send(self, happening: Happening, listening: list[Subscription], events: list[Event]) -> None:
+        self._nodes.keep(happening.mailbox, events)
         for subscription in listening:
-            wanted = [xml for kind, xml in events if kind in subscription.kinds]
+            wanted = [event.xml() for event in events if event.concerns(subscription.terms)]
             if wanted:
                 self._nodes.queue(subscription, wanted)
 
@@ -109,13 +110,7 @@ class Notifier:
         self._timers[number] = asyncio.get_running_loop().call_later(delay_s, due)
 
 
-def _concerns(subscription: Subscription, happening: Happening) -> bool:
-    if subscription.folders is None or happening.folder.id in subscription.folders:
-        return True
-    return happening.old_folder is not None and happening.old_folder.id in subscription.folders
-
-
-def _event(kind: str, happening: Happening, subject: str, of_folder: bool = False) -> str:
+def _event(kind: str, happening: Happening, subject: str, of_folder: bool = False) -> Event:
     """One event. Of a folder, the parent is the folder above and the unread count follows, as Exchange has it."""
     at = happening.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     above = (happening.folder.parent or happening.folder) if of_folder else happening.folder
@@ -126,7 +121,12 @@ def _event(kind: str, happening: Happening, subject: str, of_folder: bool = Fals
         rest = f"<t:OldItemId Id={attribute(happening.old_item_id)} ChangeKey={attribute(_DUMMY_KEY)}/>"
         rest += _parent("OldParentFolderId", happening.old_folder)
     parent = _parent("ParentFolderId", above)
-    return f"<t:{kind}><t:TimeStamp>{at}</t:TimeStamp>{subject}{parent}{rest}</t:{kind}>"
+    return Event(kind, f"<t:TimeStamp>{at}</t:TimeStamp>{subject}{parent}{rest}", _folders(happening))
+
+
+def _folders(happening: Happening) -> frozenset[str]:
+    """Those whose subscribers hear of it: where it happened, and where the item came from."""
+    return frozenset(folder.id for folder in (happening.folder, happening.old_folder) if folder is not None)
 
 
 def _parent(name: str, folder: Folder) -> str:

@@ -1,6 +1,7 @@
 """How far a caller reaches: into its own mailbox (or the one it impersonates) for everything, into others as a delegate.
 
-Neighbours: rights.py has the levels; folders.py and items.py find nothing but through here.
+A permission given to the caller counts instead of what everybody may see, also where it is less. Neighbours: rights.py has
+the levels; folders.py and items.py find nothing but through here, availability.py asks how much it may tell.
 """
 
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 from kalends_sandbox.exchange.soap import Refusal
 from kalends_sandbox.folder import Folder
 from kalends_sandbox.item import Item
-from kalends_sandbox.mailbox import Mailbox
-from kalends_sandbox.rights import Deed, Permission
+from kalends_sandbox.mailbox import Mailbox, Rights
+from kalends_sandbox.rights import SIGHTS, Deed, Permission
 from kalends_sandbox.world import ServiceAccount, World
 
 _DEEDS: dict[str, Deed] = {
@@ -31,14 +32,17 @@ class Reach:
     acting: Mailbox | None
     operation: str
 
-    def mailboxes(self) -> list[Mailbox]:
-        """Everywhere an id may lead, the own mailbox first; refused when that is nowhere."""
-        found = [self.acting] if self.acting is not None else []
-        if self.world.permissions:
-            found += [one for one in self.world.mailboxes if one is not self.acting and self._permission(one)]
-        if not found:
+    def mailboxes(self) -> Iterator[Mailbox]:
+        """Everywhere an id may lead, the own mailbox first; refused at the end when that was nowhere."""
+        leads_nowhere = self.acting is None
+        if self.acting is not None:
+            yield self.acting
+        for one in self.world.mailboxes:
+            if one is not self.acting and self._permission(one) is not None:
+                leads_nowhere = False
+                yield one
+        if leads_nowhere:
             raise no_mailbox()
-        return found
 
     def places(self) -> Iterator[tuple[Mailbox, Folder]]:
         return ((mailbox, folder) for mailbox in self.mailboxes() for folder in mailbox.folders.values())
@@ -47,15 +51,15 @@ class Reach:
         """Refused when the call may not do there what it wants to."""
         if mailbox is self.acting:
             return
-        permission = self._permission(mailbox)
-        is_open = permission is not None and (permission.level == "FullAccess" or folder.kind == "calendar")
-        if permission is None or not is_open or _DEEDS.get(self.operation, "read") not in permission.deeds:
-            raise denied()
         if self.operation == "Subscribe":
             raise Refusal(
                 "ErrorSubscriptionDelegateAccessNotSupported",
                 "Subscriptions are not supported for delegate user access.",
             )
+        permission = self._permission(mailbox)
+        is_open = permission is not None and (permission.level == "FullAccess" or folder.kind == "calendar")
+        if permission is None or not is_open or _DEEDS.get(self.operation, "read") not in permission.deeds:
+            raise denied()
 
     def shows(self, mailbox: Mailbox, item: Item) -> bool:
         """Whether the item may be fetched, when the folder may be read."""
@@ -80,8 +84,19 @@ class Reach:
             "ViewPrivateItems": may_read and sees_private,
         }
 
+    def sight(self, mailbox: Mailbox) -> Rights:
+        """How much of the calendar the availability service may tell."""
+        if mailbox is self.acting:
+            return "Reviewer"
+        given = self.world.permission(self.account, self.acting, mailbox)
+        return mailbox.default_rights if given is None else SIGHTS[given.level]
+
     def _permission(self, mailbox: Mailbox) -> Permission | None:
-        return self.world.permission(self.account, self.acting, mailbox)
+        """The caller's own, else everybody's where that opens more than the availability service."""
+        given = self.world.permission(self.account, self.acting, mailbox) if self.world.permissions else None
+        if given is None and mailbox.default_rights == "Reviewer":
+            return Permission("Default", (mailbox.primary,), "Reviewer")
+        return given
 
 
 def denied() -> Refusal:

@@ -1,7 +1,8 @@
 """The handler of Exchange's paths: the door, impersonation, faults, dispatch on the Body's first child, counting."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Final
 
@@ -9,6 +10,7 @@ from kalends_sandbox.desk import Desk
 from kalends_sandbox.exchange import (
     access,
     autodiscover,
+    availability,
     configuration,
     convert,
     create,
@@ -17,15 +19,21 @@ from kalends_sandbox.exchange import (
     find,
     folders,
     items,
+    limits,
+    pull,
+    push,
     soap,
     streaming,
+    subscriptions,
     sync,
     timezones,
     trouble,
     update,
 )
 from kalends_sandbox.exchange.autodiscover import Autodiscover
+from kalends_sandbox.exchange.budgets import Budgets, Payer
 from kalends_sandbox.exchange.door import Door
+from kalends_sandbox.exchange.limits import Value as LimitValue
 from kalends_sandbox.exchange.nodes import OVERRIDE_COOKIE, Nodes, cookie_of
 from kalends_sandbox.exchange.notifications import Notifier
 from kalends_sandbox.exchange.reach import Reach
@@ -47,6 +55,7 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
     "DeleteItem": filing.delete_item,
     "FindFolder": folders.find_folder,
     "FindItem": find.find_item,
+    "GetEvents": pull.get_events,
     "GetFolder": folders.get_folder,
     "GetItem": items.get_item,
     "GetRoomLists": directory.get_room_lists,
@@ -54,13 +63,16 @@ OPERATIONS: Final[dict[str, Callable[[Site, Call], str]]] = {
     "GetUserConfiguration": configuration.get_user_configuration,
     "MoveItem": filing.move_item,
     "GetServerTimeZones": timezones.get_server_time_zones,
+    "GetUserAvailability": availability.get_user_availability,
     "ResolveNames": directory.resolve_names,
-    "Subscribe": streaming.subscribe,
+    "Subscribe": subscriptions.subscribe,
     "SyncFolderItems": sync.sync_folder_items,
-    "Unsubscribe": streaming.unsubscribe,
+    "Unsubscribe": subscriptions.unsubscribe,
     "UpdateItem": update.update_item,
 }
 STREAMING: Final = "GetStreamingEvents"
+# Requests that are not named after their operation.
+_ROOTS: Final = {"GetUserAvailability": "GetUserAvailabilityRequest"}
 
 _REVOKED: Final = '2000001;reason="The token was revoked.";error_category="invalid_token"'  # by the fault http_401
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
@@ -82,18 +94,23 @@ class Exchange:
         channel: bytes | None = None,
         tokens: Tokens | None = None,
     ) -> None:
-        settings = settings or Settings()
+        settings = replace(settings or Settings())  # its limits may be turned
         self._door = Door(world, rng, settings.sign_in, channel, tokens)
         self.nodes = Nodes(settings, rng, lambda address: _primary(world, address))
-        self.site = Site(world, desk, faults, rng, settings, self.nodes, world.clock.now())
+        budgets = Budgets(settings, world.clock)
+        self.site = Site(world, desk, faults, rng, settings, self.nodes, budgets, world.clock.now())
         self._tokens = tokens
         self.recorder = Recorder()
         self._notifier = Notifier(self.nodes, faults, rng, settings)
         world.listeners.append(self._notifier.hear)
         self._calls: Counter[tuple[str, str]] = Counter()
-        self._running: Counter[tuple[str, str]] = Counter()
+        self._running: Counter[Payer] = Counter()
         self._visitors = 0
         self._autodiscover = Autodiscover(self.site, self._door, self._count)
+
+    async def push(self) -> None:
+        """Serves push subscriptions; never ends by itself. Without it nothing is pushed, and all else goes on."""
+        await push.run(self.nodes, self.site.settings)
 
     def close(self) -> None:
         """No more notifications. Calls are the HTTP server's to end."""
@@ -103,6 +120,13 @@ class Exchange:
     def drop_subscriptions(self, mailboxes: str = "*") -> int:
         """Lose the subscriptions of all mailboxes that match the pattern; how many there were."""
         return self.nodes.drop(mailboxes)
+
+    def limits(self) -> dict[str, object]:
+        return limits.shown(self.site.settings)
+
+    def turn(self, wanted: Mapping[str, LimitValue]) -> None:
+        """Other limits from now on. ValueError, with a sentence, when one cannot be so."""
+        limits.turn(self.site.settings, wanted)
 
     def counters(self) -> dict[str, object]:
         """Calls by operation and by mailbox (empty: none in particular) since the start, and what is open now."""
@@ -137,15 +161,13 @@ class Exchange:
         try:
             call = self._read(request, account, recorded)
         except soap.Fault as fault:
-            return self._finished(Response(500, [_XML], soap.fault_envelope(fault)), request, recorded)
+            return self._finished(trouble.refused(fault), request, recorded)
         response = await self._guarded(call, recorded)
         return self._finished(response, request, recorded, call)
 
     def _read(self, request: Request, account: ServiceAccount, recorded: Recorded) -> Call:
         header, element = soap.read_envelope(request.body)
-        operation = recorded.operation = soap.local(element)
-        if element.tag != soap.m(operation) or (operation not in OPERATIONS and operation != STREAMING):
-            raise soap.unreadable(f"the operation {operation} does not exist on this server")
+        operation = recorded.operation = _operation(element)
         version = header.find(soap.t("RequestServerVersion")) if header is not None else None
         known = release_of(self.site.settings.build).known
         if version is not None and version.get("Version", "") not in known:
@@ -170,10 +192,10 @@ class Exchange:
             return trouble.instead(fault, call, self.site)
         if self.site.faults.strike(("drop_subscriptions",), call.operation, call.mailbox):
             self.nodes.drop(call.mailbox or "*")
-        budget = (call.account.user.lower(), call.mailbox)
-        if call.operation != STREAMING and self._running[budget] >= self.site.settings.concurrency:
-            return _fault(soap.too_many_connections())
-        self._running[budget] += 1
+        if call.operation != STREAMING and self._running[call.payer] >= self.site.settings.concurrency:
+            recorded.fault = "concurrency"
+            return trouble.too_many_at_once(self.site.settings)
+        self._running[call.payer] += 1
         try:
             response = self._answered(call, recorded)
             fault = self.site.faults.strike(trouble.AFTERWARDS, call.operation, call.mailbox)
@@ -181,17 +203,18 @@ class Exchange:
                 recorded.fault = fault.name
                 await trouble.afterwards(fault, response)
         finally:
-            self._running[budget] -= 1
+            self._running[call.payer] -= 1
         return response
 
     def _answered(self, call: Call, recorded: Recorded) -> Response:
         build = self.site.settings.build
         try:
+            self.site.budgets.admit(call.payer)
             if call.operation == STREAMING:
                 return self._streamed(call, recorded)
             return Response(200, [_XML], soap.envelope(OPERATIONS[call.operation](self.site, call), build))
         except soap.Fault as fault:
-            return _fault(fault)
+            return trouble.refused(fault)
         except soap.Refusal as refusal:  # refused before the operation looked at its parts
             content = soap.answer(call.operation, [soap.failure(call.operation, refusal)])
             return Response(200, [_XML], soap.envelope(content, build))
@@ -230,8 +253,14 @@ def _primary(world: World, address: str) -> str:
     return address if mailbox is None else mailbox.primary
 
 
-def _fault(fault: soap.Fault) -> Response:
-    return Response(500, [_XML], soap.fault_envelope(fault))
+def _operation(element: soap.Element) -> str:
+    """The operation that the Body's child asks for; a fault when there is none of that name."""
+    name = soap.local(element)
+    operation = next((known for known, root in _ROOTS.items() if root == name), name)
+    is_known = operation in OPERATIONS or operation == STREAMING
+    if not is_known or element.tag != soap.m(_ROOTS.get(operation, operation)):
+        raise soap.unreadable(f"the operation {name} does not exist on this server")
+    return operation
 
 
 async def _kept(documents: AsyncGenerator[bytes, None], recorded: Recorded) -> AsyncGenerator[bytes, None]:

@@ -1,10 +1,12 @@
 """Which properties a request asks for: base shapes, field URIs and extended properties. `item_xml.py` writes them out."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
 from kalends_sandbox.exchange.soap import (
     Element,
+    Refusal,
     attribute,
     children,
     local,
@@ -15,8 +17,6 @@ from kalends_sandbox.exchange.soap import (
     unreadable,
 )
 from kalends_sandbox.item import ExtendedProperty
-
-FolderShape = frozenset[str]
 
 _FOLDER_DEFAULT: Final = frozenset(
     {"folder:FolderId", "folder:DisplayName", "folder:TotalCount", "folder:ChildFolderCount", "folder:UnreadCount"}
@@ -66,6 +66,20 @@ PROPERTY_SETS: Final = {
     "Sharing": "00062040-0000-0000-c000-000000000046",
 }
 
+_NAMINGS: Final = ("PropertyTag", "DistinguishedPropertySetId", "PropertySetId", "PropertyName", "PropertyId")
+_SET_AND_NAME: Final = [
+    [set_, name] for set_ in ("DistinguishedPropertySetId", "PropertySetId") for name in ("PropertyName", "PropertyId")
+]
+_NOT_READABLE: Final = frozenset({"Error", "Null", "Object", "ObjectArray"})
+_SINGLE_TYPES: Final = frozenset(
+    {
+        *("ApplicationTime", "Binary", "Boolean", "CLSID", "Currency", "Double", "Float", "Integer", "Long", "Short"),
+        *("SystemTime", "String"),
+    }
+)
+_PROPERTY_TYPES: Final = _NOT_READABLE | _SINGLE_TYPES | {f"{one}Array" for one in _SINGLE_TYPES - {"Boolean"}}
+_GUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 
 @dataclass(frozen=True, slots=True)
 class ExtendedUri:
@@ -74,6 +88,15 @@ class ExtendedUri:
     key: tuple[str | None, str | int]
     kind: str
     written: str
+
+
+@dataclass(frozen=True, slots=True)
+class FolderShape:
+    uris: frozenset[str]
+    extended: tuple[ExtendedUri, ...] = ()
+
+    def __contains__(self, uri: str) -> bool:
+        return uri in self.uris
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +110,11 @@ class ItemShape:
 
 def folder_shape(element: Element) -> FolderShape:
     base = text_of(need(element, t("BaseShape")))
-    uris, _ = _additional(element)
+    uris, extended = _additional(element)
     bases = {"IdOnly": frozenset({"folder:FolderId"}), "Default": _FOLDER_DEFAULT, "AllProperties": _FOLDER_ALL}
     if base not in bases:
         raise unreadable(f"{base!r} is no BaseShape")
-    return bases[base] | uris
+    return FolderShape(bases[base] | uris, extended)
 
 
 def item_shape(element: Element) -> ItemShape:
@@ -131,18 +154,51 @@ def field_uri(path: Element) -> str:
 
 
 def extended_uri(path: Element) -> ExtendedUri:
-    """Equal keys mean the same property, whether its set was named or given as a GUID."""
+    """Equal keys mean the same property, whether its set was named or given as a GUID. Refused when it names none."""
     kind = need_attribute(path, "PropertyType")
+    if kind not in _PROPERTY_TYPES:
+        raise unreadable(f"{kind!r} is no PropertyType")
+    if kind in _NOT_READABLE:
+        raise Refusal(
+            "ErrorUnsupportedMapiPropertyType", f"Properties of type {kind} can be neither read nor searched."
+        )
     written = "".join(f" {name}={attribute(path.get(name, ''))}" for name in map(str, path.attrib))
+    named = [name for name in _NAMINGS if path.get(name) is not None]
+    if named == ["PropertyTag"]:
+        return ExtendedUri((None, _tag(path)), kind, written)
+    if named not in _SET_AND_NAME:
+        raise Refusal("ErrorInvalidExtendedProperty", "A property is named by a tag, or by a set with a name or an id.")
+    name = path.get("PropertyName")
+    known: str | int = name.lower() if name is not None else _number(path, "PropertyId")
+    return ExtendedUri((_set(path), known), kind, written)
+
+
+def _tag(path: Element) -> int:
+    tag = _number(path, "PropertyTag")
+    if not 0 <= tag < 0x8000:
+        raise Refusal(
+            "ErrorNoPropertyTagForCustomProperties", "Custom properties have no tag: name their set and name or id."
+        )
+    return tag
+
+
+def _number(path: Element, name: str) -> int:
     try:
-        if (tag := path.get("PropertyTag")) is not None:
-            return ExtendedUri((None, int(tag, 0)), kind, written)
-        name = path.get("PropertyName")
-        known: str | int = name.lower() if name is not None else int(need_attribute(path, "PropertyId"), 0)
+        return int(need_attribute(path, name), 0)
     except ValueError:
         raise unreadable("an extended property's tag or id is not a number") from None
-    property_set = path.get("DistinguishedPropertySetId") or need_attribute(path, "PropertySetId")
-    return ExtendedUri((_guid(property_set), known), kind, written)
+
+
+def _set(path: Element) -> str:
+    name = path.get("DistinguishedPropertySetId")
+    if name is None:
+        written = need_attribute(path, "PropertySetId").lower()
+        if not _GUID.fullmatch(written):
+            raise unreadable(f"{written!r} is no PropertySetId")
+        return written
+    if name not in PROPERTY_SETS:
+        raise unreadable(f"{name!r} is no DistinguishedPropertySetId")
+    return PROPERTY_SETS[name]
 
 
 def key_of(stored: ExtendedProperty) -> tuple[str | None, str | int]:

@@ -6,6 +6,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from kalends_sandbox.desk import Desk
+from kalends_sandbox.exchange.budgets import Budgets, Payer
 from kalends_sandbox.exchange.reach import Reach, no_mailbox
 from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.soap import Element
@@ -29,6 +30,7 @@ class Site:
     rng: Random
     settings: Settings
     nodes: "Nodes"
+    budgets: Budgets
     born: datetime
 
 
@@ -56,6 +58,11 @@ class Call:
     def mailbox(self) -> str:
         """The mailbox this call is counted under; empty when it concerns none."""
         return self.acting.primary if self.acting is not None else ""
+
+    @property
+    def payer(self) -> Payer:
+        """Whose budget pays for plain calls: the account has one of its own for each mailbox it acts for."""
+        return self.account.user.lower(), self.mailbox
 
     def acting_mailbox(self) -> Mailbox:
         if self.acting is None:

@@ -1,105 +1,34 @@
-"""Subscribe, Unsubscribe and GetStreamingEvents.
+"""GetStreamingEvents.
 
-Neighbours: nodes.py keeps subscriptions and streams, notifications.py fills their queues.
+Neighbours: subscriptions.py makes what is listened to, nodes.py keeps subscriptions and streams, notifications.py fills
+their queues.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
-from kalends_sandbox.exchange.folders import target
 from kalends_sandbox.exchange.nodes import Stream, Subscription
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.exchange.soap import (
-    Element,
     Refusal,
-    answer,
-    children,
     failure,
-    is_true,
     m,
     need,
     need_number,
     some,
     stream_envelope,
     success,
-    t,
     text,
     text_of,
     too_many_connections,
-    unreadable,
 )
+from kalends_sandbox.exchange.subscriptions import GONE, not_yours
 
 _OPERATION: Final = "GetStreamingEvents"
 _EVENTS_PER_NOTIFICATION: Final = 50
-_KINDS: Final = frozenset(
-    {
-        "CopiedEvent",
-        "CreatedEvent",
-        "DeletedEvent",
-        "ModifiedEvent",
-        "MovedEvent",
-        "NewMailEvent",
-        "FreeBusyChangedEvent",
-    }
-)
-_GONE: Final = "The specified subscription was not found."
 
-
-def subscribe(site: Site, call: Call) -> str:
-    try:
-        subscription = _subscribed(site, call)
-    except Refusal as refusal:
-        return answer(call.operation, [failure(call.operation, refusal)])
-    payload = f"<m:SubscriptionId>{text(subscription.id)}</m:SubscriptionId>"
-    return answer(call.operation, [success(call.operation, payload)])
-
-
-def _subscribed(site: Site, call: Call) -> Subscription:
-    request = call.element.find(m("StreamingSubscriptionRequest"))
-    if request is None:
-        some(call.element)
-        raise Refusal("ErrorInvalidSubscriptionRequest", "This server offers streaming subscriptions only.")
-    kinds = frozenset(text_of(kind) for kind in children(need(request, t("EventTypes"))))
-    if not kinds or not kinds <= _KINDS:
-        raise unreadable("EventTypes is empty or names an event that does not exist")
-    mailbox = call.acting_mailbox()
-    folders = (
-        None if is_true(request.get("SubscribeToAllFolders")) else _folders(site, call, request.find(t("FolderIds")))
-    )
-    node = site.nodes.route(call.request.headers, call.account.user)
-    return site.nodes.subscribe(node, call.account.user.lower(), mailbox, folders, kinds)
-
-
-def _folders(site: Site, call: Call, wanted: Element | None) -> frozenset[str]:
-    if wanted is None or len(wanted) == 0:
-        raise Refusal(
-            "ErrorInvalidSubscriptionRequest", "Name the folders to subscribe to, or subscribe to all folders."
-        )
-    try:
-        return frozenset(target(site, call, one)[1].id for one in children(wanted))
-    except Refusal as refusal:
-        if refusal.code == "ErrorAccessDenied":
-            raise Refusal(
-                "ErrorSubscriptionDelegateAccessNotSupported",
-                "Subscriptions are not supported for delegate user access.",
-            ) from refusal
-        raise
-
-
-def unsubscribe(site: Site, call: Call) -> str:
-    wanted = text_of(need(call.element, m("SubscriptionId")))
-    found = site.nodes.find(site.nodes.route(call.request.headers, call.account.user), wanted)
-    if found is None:
-        return answer(call.operation, [failure(call.operation, Refusal("ErrorSubscriptionNotFound", _GONE))])
-    if found.owner != call.account.user.lower():
-        return answer(call.operation, [failure(call.operation, _not_yours())])
-    site.nodes.unsubscribe(found)
-    return answer(call.operation, [success(call.operation)])
-
-
-def _not_yours() -> Refusal:
-    return Refusal("ErrorSubscriptionAccessDenied", "The subscription belongs to another account.")
+_NOT_STREAMING: Final = Refusal("ErrorInvalidSubscription", "The subscription is no streaming subscription.")
 
 
 class Refused(Exception):
@@ -121,10 +50,13 @@ def opened(site: Site, call: Call) -> tuple[Stream, float]:
     missing = [one for one, subscription in found.items() if subscription is None]
     if missing:
         raise Refused(_lost(missing))
+    others = [one.id for one in found.values() if one is not None and one.terms.kind != "streaming"]
+    if others:
+        raise Refused(failure(_OPERATION, _NOT_STREAMING, _error_ids(others)))
     subscriptions = [subscription for subscription in found.values() if subscription is not None]
     foreign = [one.id for one in subscriptions if one.owner != call.account.user.lower()]
     if foreign:
-        raise Refused(failure(_OPERATION, _not_yours(), _error_ids(foreign)))
+        raise Refused(failure(_OPERATION, not_yours(), _error_ids(foreign)))
     if not site.nodes.may_open(call.charged):
         raise too_many_connections()
     return site.nodes.open(call.charged, subscriptions), minutes * site.settings.minute_s
@@ -178,7 +110,7 @@ def _notification(subscription: Subscription) -> str:
 
 
 def _lost(ids: list[str]) -> str:
-    return failure(_OPERATION, Refusal("ErrorSubscriptionNotFound", _GONE), _error_ids(ids))
+    return failure(_OPERATION, Refusal("ErrorSubscriptionNotFound", GONE), _error_ids(ids))
 
 
 def _error_ids(ids: list[str]) -> str:

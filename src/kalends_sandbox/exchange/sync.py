@@ -62,6 +62,7 @@ def sync_folder_items(site: Site, call: Call) -> str:
     page = Page(shape, folder, is_list=True, zone=answer_zone(site, call))
     state, changes = _first(state, page, most) if state.is_first else _later(state, page, most)
     is_last = not state.is_first and state.place == folder.sequence
+    site.budgets.charge(call.payer, len(changes))
     payload = (
         f"<m:SyncState>{text(_written(site, folder, state))}</m:SyncState>"
         f"<m:IncludesLastItemInRange>{str(is_last).lower()}</m:IncludesLastItemInRange>"

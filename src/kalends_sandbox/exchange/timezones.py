@@ -17,8 +17,8 @@ def label(of: Zone) -> str:
     """The display name, such as `(UTC+01:00) Berlin`; an item's own where it brings one."""
     if of.label or not of.id:
         return of.label
-    offset = datetime(2026, 1, 1, tzinfo=of.tz).utcoffset() or _NO_BIAS
-    sign, minutes = ("-" if offset < _NO_BIAS else "+"), abs(offset) // timedelta(minutes=1)
+    bias = datetime(2026, 1, 1, tzinfo=of.tz).utcoffset() or _NO_BIAS
+    sign, minutes = ("-" if bias < _NO_BIAS else "+"), abs(bias) // timedelta(minutes=1)
     return f"(UTC{sign}{minutes // 60:02}:{minutes % 60:02}) {of.iana.rpartition('/')[2].replace('_', ' ')}"
 
 
@@ -46,13 +46,13 @@ def get_server_time_zones(site: Site, call: Call) -> str:
 def _definition(iana: str, year: int) -> str:
     """Periods and transitions by the rules of one year; a zone that keeps its offset all year has one period."""
     tz = ZoneInfo(iana)
-    changes = list(_changes(tz, year))
-    standard = min(_offset(tz, datetime(year, month, 1, tzinfo=UTC)) for month in (1, 7))
-    if len(changes) != 2:
-        standard = _offset(tz, datetime(year, 7, 1, tzinfo=UTC))
+    turns = list(changes(tz, year))
+    standard = min(offset(tz, datetime(year, month, 1, tzinfo=UTC)) for month in (1, 7))
+    if len(turns) != 2:
+        standard = offset(tz, datetime(year, 7, 1, tzinfo=UTC))
         return _xml([_period("std", "Standard", standard)], _to("std", "Transition"))
-    daylight = max(_offset(tz, at) for at in changes)
-    transitions = "".join(_recurring(tz, at, "dlt" if _offset(tz, at) == daylight else "std") for at in changes)
+    daylight = max(offset(tz, at) for at in turns)
+    transitions = "".join(_recurring(tz, at, "dlt" if offset(tz, at) == daylight else "std") for at in turns)
     return _xml([_period("std", "Standard", standard), _period("dlt", "Daylight", daylight)], transitions)
 
 
@@ -74,7 +74,7 @@ def _to(period: str, element: str, rest: str = "") -> str:
 
 def _recurring(tz: ZoneInfo, at: datetime, period: str) -> str:
     """The change as a rule: n-th weekday of a month (-1: the last) at a wall time before the change."""
-    wall = at.replace(tzinfo=None) + _offset(tz, at - timedelta(seconds=1))
+    wall = at.replace(tzinfo=None) + offset(tz, at - timedelta(seconds=1))
     into = timedelta(hours=wall.hour, minutes=wall.minute)
     is_last = (wall + timedelta(days=7)).month != wall.month
     rest = (
@@ -84,25 +84,25 @@ def _recurring(tz: ZoneInfo, at: datetime, period: str) -> str:
     return _to(period, "RecurringDayTransition", rest)
 
 
-def _changes(tz: ZoneInfo, year: int) -> Iterator[datetime]:
+def changes(tz: ZoneInfo, year: int) -> Iterator[datetime]:
     """The instants in that year at which the offset changes, to the minute."""
     day, step = datetime(year, 1, 1, tzinfo=UTC), timedelta(days=1)
     while day.year == year:
-        if _offset(tz, day) != _offset(tz, day + step):
+        if offset(tz, day) != offset(tz, day + step):
             yield _between(tz, day, day + step)
         day += step
 
 
 def _between(tz: ZoneInfo, low: datetime, high: datetime) -> datetime:
-    before = _offset(tz, low)
+    before = offset(tz, low)
     while high - low > timedelta(minutes=1):
         middle = low + (high - low) / 2
         middle = middle.replace(second=0, microsecond=0)
-        low, high = (middle, high) if _offset(tz, middle) == before else (low, middle)
+        low, high = (middle, high) if offset(tz, middle) == before else (low, middle)
     return high
 
 
-def _offset(tz: ZoneInfo, at: datetime) -> timedelta:
+def offset(tz: ZoneInfo, at: datetime) -> timedelta:
     return at.astimezone(tz).utcoffset() or _NO_BIAS
 
 

@@ -6,6 +6,8 @@ from typing import Final
 
 from kalends_sandbox import faults
 from kalends_sandbox.exchange import soap
+from kalends_sandbox.exchange.budgets import BUSY
+from kalends_sandbox.exchange.settings import Settings
 from kalends_sandbox.exchange.site import Call, Site
 from kalends_sandbox.faults import Fault
 from kalends_sandbox.http import Response
@@ -14,8 +16,22 @@ INSTEAD: Final = (*faults.INSTEAD, "server_busy", "http_401", "ews_blocked", "hu
 AFTERWARDS: Final = faults.AFTERWARDS
 
 _XML: Final = ("Content-Type", "text/xml; charset=utf-8")
-_BUSY: Final = "The server cannot service this request right now. Try again later."
 _PIECE: Final = b"x" * 65_536
+
+
+def refused(fault: soap.Fault) -> Response:
+    return Response(500, [_XML], soap.fault_envelope(fault))
+
+
+def too_many_at_once(settings: Settings) -> Response:
+    """More plain calls at a time than the caller may make: Exchange's own fault, or what a busy web server in front says."""
+    if settings.concurrency_answer == "503":
+        return Response(
+            503, [("Content-Type", "text/html")], b"<html><body>The service is unavailable.</body></html>\n"
+        )
+    if settings.concurrency_answer == "busy":
+        return refused(soap.Fault("ErrorServerBusy", BUSY))
+    return refused(soap.too_many_connections())
 
 
 def instead(fault: Fault, call: Call, site: Site) -> Response:
@@ -45,10 +61,12 @@ def _busy(fault: Fault, call: Call, site: Site) -> Response:
     back_off_ms = int(fault.number_of("back_off_ms"))
     values = {"BackOffMilliseconds": str(back_off_ms)} if back_off_ms else {}
     if fault.text_of("form") == "fault":
-        return Response(500, [_XML], soap.fault_envelope(soap.Fault("ErrorServerBusy", _BUSY, values)))
-    content = soap.answer(
-        call.operation, [soap.failure(call.operation, soap.Refusal("ErrorServerBusy", _BUSY, values))]
-    )
+        return Response(500, [_XML], soap.fault_envelope(soap.Fault("ErrorServerBusy", BUSY, values)))
+    refusal = soap.Refusal("ErrorServerBusy", BUSY, values)
+    if fault.text_of("form") == "inner":
+        inner = {"InnerErrorMessageText": BUSY, "InnerErrorResponseCode": "ErrorServerBusy"}
+        refusal = soap.Refusal("ErrorInternalServerError", "An internal server error occurred.", {**inner, **values})
+    content = soap.answer(call.operation, [soap.failure(call.operation, refusal)])
     return Response(200, [_XML], soap.envelope(content, site.settings.build))
 
 

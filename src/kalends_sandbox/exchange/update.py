@@ -79,6 +79,7 @@ def update_item(site: Site, call: Call) -> str:
     messages = []
     for change in changes:
         try:
+            site.budgets.admit_item(call.payer)
             updated = _carried_out(site, _prepared(site, call, change, resolution))
         except Refusal as refusal:
             messages.append(failure(call.operation, refusal, "<m:Items/>"))
@@ -163,7 +164,6 @@ def _plain(said: Said, before: Item) -> Said:
 
 def _property_changed(known: Any, update: Element, parts: list[Element]) -> Any:
     uri = extended_uri(parts[0])
-    extended.check(uri)
     kind = local(update)
     if kind == "DeleteItemField":
         return extended.without_property(known, uri)

@@ -14,6 +14,7 @@ from sandbox.exchange.stage import Stage, staged
 from sandbox.exchange.test_exchange_judge_sign_in import Tagged, account, judged, uids
 
 ROOM, BOB = "room1@north.example", "bob@north.example"
+RECEIVER = "http://127.0.0.1:9/hook"  # nobody pushes in these tests
 READERS = ("Reviewer", "Editor", "Owner", "FullAccess")
 
 
@@ -94,9 +95,41 @@ async def test_no_level_lets_a_delegate_subscribe() -> None:
     async with staged(344) as stage:
         stage.world.permissions.append(Permission("ann", (ROOM,), "FullAccess"))
 
-        assert await as_ann(stage, wire.subscribe(of(ROOM))) == ["ErrorSubscriptionDelegateAccessNotSupported"]
-        assert await as_ann(stage, wire.subscribe(of(BOB))) == ["ErrorSubscriptionDelegateAccessNotSupported"]
-        assert await as_ann(stage, wire.subscribe()) == ["NoError"]
+        for others in (of(ROOM), of(BOB)):
+            for wanted in (wire.subscribe(others), wire.pull(folder=others), wire.push(RECEIVER, folder=others)):
+                assert await as_ann(stage, wanted) == ["ErrorSubscriptionDelegateAccessNotSupported"]
+        for wanted in (wire.subscribe(), wire.pull(), wire.push(RECEIVER)):
+            assert await as_ann(stage, wanted) == ["NoError"]
+
+
+@pytest.mark.asyncio
+async def test_what_everybody_may_read_is_read_without_a_permission_and_never_written_or_subscribed_to() -> None:
+    async with staged(348) as stage:
+        _, copy = stage.book()
+        asked = (get_folder(of(ROOM)), wire.get_item(copy.item_id), wire.sync(folder=of(ROOM)))
+        before = [await as_ann(stage, one) for one in asked]
+        stage.room.default_rights = "Reviewer"
+
+        after = [await as_ann(stage, one) for one in asked]
+        inbox = await as_ann(stage, get_folder(of(ROOM, "inbox")))
+        deleted = await as_ann(stage, wire.delete(wire.item_ref(copy.item_id)))
+        subscribed = await as_ann(stage, wire.subscribe(of(ROOM)))
+
+        assert before == [["ErrorAccessDenied"], ["ErrorItemNotFound"], ["ErrorAccessDenied"]]
+        assert after == [["NoError"]] * 3
+        assert [inbox, deleted] == [["ErrorAccessDenied"]] * 2
+        assert subscribed == ["ErrorSubscriptionDelegateAccessNotSupported"]
+        assert stage.copy(stage.room, copy.uid).item_id == copy.item_id
+
+
+@pytest.mark.asyncio
+async def test_a_permission_of_ones_own_counts_instead_of_what_everybody_may_see() -> None:
+    async with staged(349) as stage:
+        stage.room.default_rights = stage.bob.default_rights = "Reviewer"
+        stage.world.permissions.append(Permission("ann", (ROOM,), "AvailabilityOnly"))
+
+        assert await as_ann(stage, get_folder(of(ROOM))) == ["ErrorAccessDenied"]
+        assert await as_ann(stage, get_folder(of(BOB))) == ["NoError"]
 
 
 @pytest.mark.asyncio

@@ -282,16 +282,6 @@ async def test_another_mailboxs_folder_cannot_be_subscribed_to() -> None:
 
 
 @pytest.mark.asyncio
-async def test_pull_and_push_subscriptions_are_refused_by_name() -> None:
-    pull = (
-        f"<m:Subscribe><m:PullSubscriptionRequest><t:FolderIds>{wire.CALENDAR}</t:FolderIds><t:EventTypes>"
-        "<t:EventType>CreatedEvent</t:EventType></t:EventTypes><t:Timeout>10</t:Timeout></m:PullSubscriptionRequest></m:Subscribe>"
-    )
-    async with staged(92) as stage:
-        assert (await stage.ask(pull, stage.room.primary)).codes == ["ErrorInvalidSubscriptionRequest"]
-
-
-@pytest.mark.asyncio
 async def test_subscriptions_are_limited_per_mailbox_and_freed_by_unsubscribing() -> None:
     async with staged(93, Settings(subscriptions_per_mailbox=2)) as stage:
         first = await subscribed(stage)

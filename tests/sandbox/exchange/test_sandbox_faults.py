@@ -52,6 +52,19 @@ async def test_a_busy_server_may_say_so_in_a_response_message() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_busy_server_may_hide_that_it_is_inside_another_error() -> None:
+    async with staged(111) as stage:
+        answer = await struck(stage, "server_busy", form="inner")
+
+        inner = [
+            one.text for one in answer.tree.iter(f"{{{wire.T}}}Value") if one.get("Name") == "InnerErrorResponseCode"
+        ]
+        assert (answer.status, answer.codes, inner) == (200, ["ErrorInternalServerError"], ["ErrorServerBusy"])
+        assert wire.violations(answer.content) == []
+        assert subscriptions(stage) == 0
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("status", [503, 429])
 async def test_http_says_when_to_come_back(status: int) -> None:
     async with staged(112) as stage:
@@ -254,6 +267,7 @@ async def test_ews_that_is_switched_off_answers_403_without_a_word() -> None:
 ELSEWHERE = {
     "drop_subscriptions": "server.py",
     "invalid_sync_state": "sync.py",
+    "events_unreadable": "pull.py",
     "lose_notification": "notifications.py",
     "double_notification": "notifications.py",
     "late_notification": "notifications.py",

@@ -77,6 +77,35 @@ def subscribe(folder: str = CALENDAR, events: tuple[str, ...] = EVENTS) -> str:
     )
 
 
+def subscribe_otherwise(
+    kind: str, rest: str, folder: str = CALENDAR, events: tuple[str, ...] = EVENTS, watermark: str = ""
+) -> str:
+    """A Pull or Push subscription; `rest` is what only this kind has."""
+    kinds = "".join(f"<t:EventType>{event}</t:EventType>" for event in events)
+    folders, every = (f"<t:FolderIds>{folder}</t:FolderIds>", "") if folder else ("", ' SubscribeToAllFolders="true"')
+    since = f"<t:Watermark>{watermark}</t:Watermark>" if watermark else ""
+    return (
+        f"<m:Subscribe><m:{kind}SubscriptionRequest{every}>{folders}<t:EventTypes>{kinds}</t:EventTypes>{since}{rest}"
+        f"</m:{kind}SubscriptionRequest></m:Subscribe>"
+    )
+
+
+def pull(minutes: int = 10, **others: object) -> str:
+    return subscribe_otherwise("Pull", f"<t:Timeout>{minutes}</t:Timeout>", **others)  # type: ignore[arg-type]
+
+
+def push(url: str, minutes: int = 1, **others: object) -> str:
+    rest = f"<t:StatusFrequency>{minutes}</t:StatusFrequency><t:URL>{url}</t:URL>"
+    return subscribe_otherwise("Push", rest, **others)  # type: ignore[arg-type]
+
+
+def get_events(subscription: str, watermark: str) -> str:
+    return (
+        f"<m:GetEvents><m:SubscriptionId>{subscription}</m:SubscriptionId><m:Watermark>{watermark}</m:Watermark>"
+        "</m:GetEvents>"
+    )
+
+
 def stream(*ids: str, minutes: int = 1) -> str:
     wanted = "".join(f"<t:SubscriptionId>{one}</t:SubscriptionId>" for one in ids)
     return (
@@ -182,7 +211,7 @@ def violations(document: bytes) -> list[str]:
 
 def _forgive(judged: etree._Element) -> None:
     """Two places where real servers and the schema differ, and the wire is right."""
-    for element in judged.iter(f"{{{M}}}Notification"):
+    for element in judged.iterfind(f".//{{{M}}}Notifications/{{{M}}}Notification"):
         element.tag = f"{{{T}}}Notification"
     for errors in judged.iter(f"{{{M}}}ErrorSubscriptionIds"):
         for element in errors:

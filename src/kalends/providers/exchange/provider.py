@@ -8,7 +8,7 @@ from typing import Any
 from kalends.model.event import CalendarId, Event, ItemId
 from kalends.model.time import Span
 from kalends.providers.exchange import cursor as walk
-from kalends.providers.exchange import directory, pull, read
+from kalends.providers.exchange import directory, masking, pull, read
 from kalends.providers.exchange.check import Check
 from kalends.providers.exchange.client import Client
 from kalends.providers.exchange.oauth import Now
@@ -17,7 +17,8 @@ from kalends.providers.exchange.settings import ExchangeSettings
 from kalends.providers.exchange.sign_in import sign_in
 from kalends.providers.exchange.stream import Group
 from kalends.providers.http import Transport
-from kalends.providers.protocol import Cursor, Finding, Heard, Known, Page, RemoteCalendar, Traits
+from kalends.providers.protocol import Cursor, Ear, Finding, Heard, Known, Page, RemoteCalendar, Traits
+from kalends.providers.tap import Tap
 
 _DELEGATE = "the service account opens it as a delegate"
 
@@ -46,7 +47,8 @@ class ExchangeProvider:
         self.calendars_per_stream = settings.max_per_connection
         self._settings = settings
         self._rng = rng
-        self._client = Client(settings, sign_in(settings, credentials, rng, now, transport))
+        self._tap = Tap(masking.DIALECT)
+        self._client = Client(settings, sign_in(settings, credentials, rng, now, transport, tap=self._tap))
 
     def calendars(self) -> AsyncGenerator[RemoteCalendar, None]:
         return directory.rooms(self._client)
@@ -75,6 +77,10 @@ class ExchangeProvider:
 
     async def opens(self, calendar: CalendarId) -> Finding:
         return await room_opens(self._client, calendar)
+
+    def overhear(self, ear: Ear | None) -> None:
+        """See `protocol.Overheard`."""
+        self._tap.ear = ear
 
     def try_again(self) -> None:
         """Lets calls through after a refused sign-in, because an admin said that it was put right on the server."""

@@ -10,6 +10,7 @@ from kalends.providers.exchange.ntlm import Ntlm
 from kalends.providers.exchange.oauth import Now, OAuth
 from kalends.providers.exchange.settings import BadSettings, ExchangeSettings
 from kalends.providers.http import Http, Transport
+from kalends.providers.tap import Tap
 
 _STREAMS = 64
 """More connections than any server's HangingConnectionLimit lets one account hold open."""
@@ -23,6 +24,7 @@ def sign_in(
     transport: Transport | None = None,
     *,
     tells_redirects: bool = False,
+    tap: Tap | None = None,
 ) -> SignIn:
     """`credentials` holds `password`, for OAuth `client_secret`. Raises BadSettings when it doesn't."""
     plain = settings.allow_plain
@@ -32,11 +34,12 @@ def sign_in(
         allow_plain=plain,
         tells_redirects=tells_redirects,
         transport=transport,
+        tap=tap,
     )
     if settings.sign_in == "oauth":
         is_same = urlsplit(settings.token_url).hostname == urlsplit(settings.address).hostname
         trust = settings.trust if is_same else settings.trust.elsewhere()
-        tokens = Http(trust, connections=1, allow_plain=plain, transport=transport)
+        tokens = Http(trust, connections=1, allow_plain=plain, transport=transport, tap=tap)
         return OAuth(settings, _secret(credentials, "client_secret", "client secret"), http, tokens, rng, now)
     password = _secret(credentials, "password", "password")
     return Ntlm(settings, password, http) if settings.sign_in == "ntlm" else Basic(settings, password, http)

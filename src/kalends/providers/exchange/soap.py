@@ -33,7 +33,7 @@ _PARSING = {
     "huge_tree": False,
     "remove_comments": True,
 }
-_END_OF_DOCUMENT = re.compile(rb"</(?:[A-Za-z][\w.-]{0,30}:)?Envelope\s{0,8}>")
+END_OF_DOCUMENT = re.compile(rb"</(?:[A-Za-z][\w.-]{0,30}:)?Envelope\s{0,8}>")
 _CHARACTER = re.compile(rb"&#(x[0-9A-Fa-f]{1,8}|[0-9]{1,10});")
 _RAW_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _DOCUMENT_BYTES = 4 * 1024 * 1024
@@ -85,7 +85,7 @@ def tree(body: bytes, host: str) -> Element:
         tree = _strict(body)
     except etree.XMLSyntaxError as first:
         try:
-            tree = _strict(_legal(body))
+            tree = _strict(legal(body))
         except etree.XMLSyntaxError:
             raise Malformed(
                 f"{host} answered with malformed XML ({len(body)} bytes). "
@@ -100,7 +100,7 @@ def _strict(body: bytes) -> Element:
     return etree.fromstring(body, etree.XMLParser(**_PARSING))  # type: ignore[arg-type]
 
 
-def _legal(body: bytes) -> bytes:
+def legal(body: bytes) -> bytes:
     """The document with every character that XML 1.0 forbids replaced."""
     return _RAW_CONTROL.sub(b" ", _CHARACTER.sub(lambda found: found[0] if _is_legal(found[1]) else b"&#xFFFD;", body))
 
@@ -125,7 +125,7 @@ class Documents:
         """The documents that are complete now. Raises Malformed beyond 4 MiB without an end."""
         searched = max(0, len(self._buffer) - 64)
         self._buffer += data
-        while found := _END_OF_DOCUMENT.search(self._buffer, searched):
+        while found := END_OF_DOCUMENT.search(self._buffer, searched):
             document = bytes(self._buffer[: found.end()]).lstrip()  # white space before a declaration is malformed
             del self._buffer[: found.end()]
             searched = 0

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -15,8 +16,9 @@ from starlette.routing import Route
 from kalends.features.displays import milliseconds
 from kalends.features.rooms import RoomView
 from kalends.features.timeline import HOURS
-from kalends.features.words import STATE_WORDS, clock_time, day_name
+from kalends.features.words import STATE_WORDS, clock_time, day_name, moment
 from kalends.model.availability import State
+from kalends.store import debugging
 from kalends.store.door import StoreError
 from kalends.web.answers import page
 from kalends.web.kit import Kit, Standing, kit_of, page_values, room_for_a_stream, rooms_read, seated
@@ -73,8 +75,15 @@ async def overview(request: Request) -> Response:
         "building_chips": _building_chips(rooms, query),
         "buildings": _buildings(kit, rooms, query, now),
         "hours": HOURS,
+        "recorded": await _recorded(kit, now, zone),
     }
     return page(request, "overview.html", values)
+
+
+async def _recorded(kit: Kit, now: datetime, zone: ZoneInfo | None) -> list[dict[str, str]]:
+    """The accounts under protocol debugging: worth knowing, nothing to be alarmed about."""
+    found = await kit.hub.store.read(debugging.names_on, kit.hub.organization, now)
+    return [{"id": id_, "name": name, "until": moment(end, now, zone or ZoneInfo("UTC"))} for id_, name, end in found]
 
 
 def _query(request: Request) -> Query:

@@ -56,7 +56,7 @@ def _facts(room: RoomView, now: datetime) -> list[dict[str, str]]:
     """Names and values, with the exact time as a tooltip."""
     calendar, zone = room.calendar, room.zone
     if calendar is None:
-        return [{"name": "Calendar", "text": "none linked", "title": ""}]
+        return [{"name": "Calendar", "text": "none linked", "title": "", "href": ""}]
     said = row(room, now)
     state = CALENDAR_WORDS.get(calendar.state, calendar.state)
     account = ACCOUNT_WORDS.get(calendar.account.state, calendar.account.state)
@@ -78,7 +78,9 @@ def _facts(room: RoomView, now: datetime) -> list[dict[str, str]]:
     ]
     if room.trouble:
         facts.insert(3, ("Trouble", room.trouble, ""))
-    return [{"name": name, "text": text, "title": title} for name, text, title in facts]
+    # What an admin looks at next when an account doesn't do what it should.
+    links = {"Account": f"/accounts/{calendar.account.id}/protocol"}
+    return [{"name": name, "text": text, "title": title, "href": links.get(name, "")} for name, text, title in facts]
 
 
 def _panel_text(device: Device, now: datetime, zone: ZoneInfo) -> str:
