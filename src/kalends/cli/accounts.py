@@ -5,21 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kalends.cli.account import named
 from kalends.cli.accounts_debug import debug
 from kalends.cli.accounts_exchange import change, credentials, exchange
 from kalends.cli.addresses import address, discover
 from kalends.cli.privacy import privacy
 from kalends.cli.removal import remove
 from kalends.cli.rights import rights
-from kalends.cli.session import FAILED, NOT_FOUND, fail, json_option, say, show, with_hub
+from kalends.cli.session import FAILED, json_option, say, show, with_hub
 from kalends.cli.trust import trust
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from kalends.app import Hub
-    from kalends.store.accounts import Account
-    from kalends.store.door import Connection
 
 
 @click.group()
@@ -80,25 +77,6 @@ def check(ctx: click.Context, name: str, calendar: str | None, as_json: bool) ->
 
     if not with_hub(ctx, work):
         sys.exit(FAILED)
-
-
-async def named(hub: "Hub", name: str) -> "Account":
-    """The account of this name, or exit 4 with the names there are."""
-    from kalends.store import accounts as rows
-
-    found = await hub.store.read(rows.by_name, hub.organization, name)
-    if found is None:
-        known = ", ".join(f"“{a.name}”" for a in await hub.store.read(rows.list_all, hub.organization))
-        fail(NOT_FOUND, f"There is no account “{name}”. {f'There is {known}.' if known else 'There are none yet.'}")
-    return found
-
-
-def try_again(conn: "Connection", account: str, now: "datetime") -> None:
-    from kalends.store import calendars, due
-
-    members = calendars.of_account(conn, account)
-    due.wake(conn, "stream", sorted({c.stream for c in members if c.stream}), now)
-    due.wake(conn, "pull", [c.id for c in members], now)
 
 
 add.add_command(exchange)

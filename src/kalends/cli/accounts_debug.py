@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from kalends.cli.account import named
 from kalends.cli.session import NOT_FOUND, fail, json_option, say, with_hub
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ def debug(
         fail(2, "--forget goes with --off.")
 
     async def work(hub: "Hub") -> None:
-        from kalends.cli.accounts import named
 
         account = await named(hub, name)
         if length is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kalends.cli.account import named, try_again
 from kalends.cli.session import CONFLICT, dry_run_option, fail, json_option, say, with_hub
 
 if TYPE_CHECKING:
@@ -118,7 +119,6 @@ def credentials(ctx: click.Context, /, name: str, **given: Any) -> None:
     """Give an account a new password or client secret. Its calendars are read again at once."""
 
     async def work(hub: "Hub") -> None:
-        from kalends.cli.accounts import named, try_again
         from kalends.store import accounts as rows
         from kalends.store.door import Connection
 
@@ -160,7 +160,6 @@ def change(ctx: click.Context, /, name: str, system_trust: bool, dry_run: bool, 
 async def apply(
     hub: "Hub", name: str, without: set[str], changed: Mapping[str, Any], given: Mapping[str, Any], dry_run: bool
 ) -> None:
-    from kalends.cli.accounts import named, try_again
     from kalends.providers.protocol import Rejected
     from kalends.store import accounts as rows
     from kalends.store.door import Connection

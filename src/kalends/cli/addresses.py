@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kalends.cli.account import named
 from kalends.cli.accounts_exchange import OPTIONS, apply, options, secret_of, settings_of
 from kalends.cli.session import dry_run_option, fail, json_option, run, say, with_hub
 
@@ -71,7 +72,6 @@ def address(ctx: click.Context, /, name: str, searches: bool, dry_run: bool, as_
         said["use_internal"] = given["use"] == "internal"
 
     async def work(hub: "Hub") -> None:
-        from kalends.cli.accounts import named
 
         account = await named(hub, name)
         found = await _found_by(hub, account.id, account.settings, given, as_json) if searches else {}

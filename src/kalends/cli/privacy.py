@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kalends.cli.account import named
 from kalends.cli.session import dry_run_option, json_option, say, with_hub
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ def privacy(ctx: click.Context, name: str, mode: str | None, dry_run: bool, as_j
     """
 
     async def work(hub: "Hub") -> None:
-        from kalends.cli.accounts import named
 
         account = await named(hub, name)
         if mode is None or mode == account.privacy:

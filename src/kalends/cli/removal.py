@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kalends.cli.account import named
 from kalends.cli.session import dry_run_option, fail, json_option, say, with_hub
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ def remove(ctx: click.Context, name: str, confirm: str | None, dry_run: bool, as
     async def work(hub: "Hub") -> None:
         from dataclasses import asdict
 
-        from kalends.cli.accounts import named
         from kalends.store import removal
 
         account = await named(hub, name)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kalends.cli.account import named
 from kalends.cli.session import FAILED, fail, json_option, say, with_hub
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ def rights(ctx: click.Context, name: str, group: str | None, prove: str | None, 
         fail(2, "Give --group to print commands or --prove to try the rights, not both.")
 
     async def work(hub: "Hub") -> bool:
-        from kalends.cli.accounts import named
         from kalends.providers.protocol import Restricted
         from kalends.store import calendars
 

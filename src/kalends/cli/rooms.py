@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
+from kalends.cli.account import named
 from kalends.cli.session import NOT_FOUND, PARTLY, dry_run_option, fail, json_option, show, with_hub
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ def _link(
     _check_zone(zone)
 
     async def work(hub: "Hub") -> "list[Linked]":
-        from kalends.cli.accounts import named
         from kalends.sync.directory import Linker, resolved, rooms_of
 
         account = await named(hub, account_name)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kalends.cli.account import named, try_again
 from kalends.cli.addresses import in_use
 from kalends.cli.removal import typed
 from kalends.cli.session import fail, json_option, say, with_hub
@@ -27,7 +28,6 @@ def trust(ctx: click.Context, name: str, unverified: bool, verified: bool, confi
     async def work(hub: "Hub") -> None:
         from urllib.parse import urlsplit
 
-        from kalends.cli.accounts import named, try_again
         from kalends.store import accounts as rows
 
         account = await named(hub, name)
