@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from kalends.providers.protocol import Spoken
-from kalends.store import audit, debugging
+from kalends.store import audit, debugging, removal
 from kalends.store.debugging import Entry
 from kalends.store.door import Connection, Store
 from kalends.store.schema import spoken
@@ -146,3 +146,14 @@ async def test_who_switched_it_is_in_the_audit_trail(store: Store) -> None:
     told = [(each.actor, each.action) for each in found if "debugging" in each.action]
     assert told == [("cli:else", "account.debugging.off"), ("cli:test", "account.debugging.on")]
     assert "2026-11-23T10:00:00+00:00" in next(each.why for each in found if each.action.endswith(".on"))
+
+
+async def test_a_removed_account_leaves_nothing_of_its_conversations(inline: Store) -> None:
+    await inline.run(given_debugging)
+    await inline.run(debugging.keep, ACCOUNT, [entry(1)], 0)
+
+    gone = await inline.read(removal.consequence, ACCOUNT)
+    await inline.run(removal.finish, ACCOUNT, gone, NOW, actor="cli:test")
+
+    assert await inline.read(rows) == 0
+    assert await inline.read(debugging.list_all) == []
