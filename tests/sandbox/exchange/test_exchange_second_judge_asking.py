@@ -63,3 +63,26 @@ async def test_it_lists_the_folders_of_a_mailbox() -> None:
         found = await asked(stage, "folders", stage.ann.primary)
 
         assert {"Calendar", "Inbox", "Sent Items", "Deleted Items"} <= set(found)
+
+
+async def test_it_pulls_what_happened_since_it_last_asked() -> None:
+    async with staged() as stage:
+        stage.book(hours=2)
+
+        first, second = await asked(stage, "pull", stage.ann.primary, rounds=2)
+
+        assert stage.ann.calendar is not None
+        [made] = [one for one in stage.ann.calendar.items.values() if one.subject == "Heard by asking"]
+        assert [item for _, item in first if item] == []  # nothing happened between subscribing and asking
+        assert {item for _, item in second if item} == {made.item_id}
+
+
+async def test_it_opens_one_meeting_by_its_id_and_the_folder_it_lies_in() -> None:
+    async with staged() as stage:
+        _, held = stage.book(hours=2)
+
+        found = await asked(stage, "bind", stage.room.primary, id=held.item_id)
+        folder = await asked(stage, "folder", stage.room.primary, name="Calendar")
+
+        assert (found["uid"], found["change"]) == (held.uid, held.change_key)
+        assert folder == {"name": "Calendar", "total": 1}
