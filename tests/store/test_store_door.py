@@ -29,6 +29,7 @@ from kalends.store.door import (
     StoreUnreachable,
     open_store,
 )
+from kalends.store.lock import FileLock
 from kalends.store.schema import meta
 from postgres import Cluster
 
@@ -280,6 +281,19 @@ async def test_after_a_kill_every_acknowledged_commit_is_there_and_nothing_is_to
 async def test_a_second_server_on_the_same_file_is_refused(file: Path, sqlite: SqliteStore) -> None:
     with pytest.raises(StoreLocked, match=r"already serves .*kalends\.sqlite3\. Stop it first"):
         await open_store(f"sqlite:///{file}")
+
+
+async def test_a_server_that_starts_while_a_command_opens_the_file_waits_for_it(file: Path) -> None:
+    file.parent.mkdir()
+    command = FileLock(file)
+    command.acquire()
+    asyncio.get_running_loop().call_later(0.03, command.release)
+
+    server = await open_store(f"sqlite:///{file}")
+    await server.run(put, "served")
+
+    assert await server.read(keys) == ["served"]
+    await server.aclose()
 
 
 async def test_the_command_line_may_work_beside_the_server(file: Path, sqlite: SqliteStore) -> None:

@@ -6,7 +6,9 @@ tests), SqliteStore (embedded) and PostgresStore (many processes). Functions may
 try, so they do nothing but talk to the database.
 """
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -47,6 +49,9 @@ __all__ = [
     "open_store",
 ]
 
+LOCK_TRIES = 10
+LOCK_WAIT_SECONDS = 0.1
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -79,7 +84,7 @@ async def open_store(url: str, *, exclusive: bool = True) -> Store:
     without, and then the tables are brought up to date only when no server runs.
     """
     if url.startswith("sqlite:///"):
-        return _open_sqlite(url.removeprefix("sqlite:///"), exclusive)
+        return await _open_sqlite(_made(url.removeprefix("sqlite:///")), exclusive)
     if url.startswith(("postgresql://", "postgres://")):
         return await _open_postgres(url)
     raise StoreError("The database URL must begin with sqlite:/// or postgresql://. Correct KALENDS_DATABASE_URL.")
@@ -93,7 +98,8 @@ def inline_store(path: Path | None = None) -> InlineStore:
     return store
 
 
-def _open_sqlite(file: str, exclusive: bool) -> SqliteStore:
+def _made(file: str) -> Path:
+    """The database's file, made where there is none yet, for nobody else's eyes."""
     path = Path(file).absolute()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -102,9 +108,13 @@ def _open_sqlite(file: str, exclusive: bool) -> SqliteStore:
         raise StoreRefused(
             f"The database {path} can't be created: {error.strerror}. Check the folder and this user's right to write it."
         ) from error
+    return path
+
+
+async def _open_sqlite(path: Path, exclusive: bool) -> SqliteStore:
     lock = FileLock(path)
     try:
-        lock.acquire()
+        await _locked(lock, LOCK_TRIES if exclusive else 1)
     except StoreLocked:
         if exclusive:
             raise
@@ -118,6 +128,16 @@ def _open_sqlite(file: str, exclusive: bool) -> SqliteStore:
     except BaseException:
         lock.release()
         raise
+
+
+async def _locked(lock: FileLock, tries: int) -> None:
+    """A command has the lock for a moment while it opens the database; only a server keeps it."""
+    for _ in range(tries - 1):
+        with suppress(StoreLocked):
+            lock.acquire()
+            return
+        await asyncio.sleep(LOCK_WAIT_SECONDS)
+    lock.acquire()
 
 
 def _prepare_sqlite(path: Path, *, may_upgrade: bool) -> None:
