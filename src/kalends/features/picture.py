@@ -34,10 +34,7 @@ class Picture:
 
 def read_facts(conn: Connection, organization: str, factor: float) -> Facts:
     """Spaces in the order in which they are shown, and every calendar's health, lags in real time."""
-    ordered = sorted(
-        spaces.list_all(conn, organization),
-        key=lambda s: (s.building.casefold(), s.floor.casefold(), s.name.casefold(), s.id),
-    )
+    ordered = sorted(spaces.list_all(conn, organization), key=_order)
     return tuple(ordered), {h.calendar.id: _facts(h, factor) for h in calendars.list_health(conn, organization)}
 
 
